@@ -1,0 +1,168 @@
+"""THE contract between collectives and networks, and its symbolic checker.
+
+A collective algorithm is a pure function to a :class:`Schedule`: a sequence
+of :class:`Round` s. A round is a set of transfers ``(src, dst, bytes)`` that a
+network may run at the same time, done ``repeat`` times in a row.
+
+Order
+-----
+There is no global barrier. Every rank goes through the repetitions of the
+rounds in order, and
+
+- a rank *reaches* repetition k when its own transfers (sent and received) of
+  all earlier repetitions are done; a rank without a part in a round passes it
+  at once;
+- a transfer *starts* when both its ends have reached its repetition
+  (rendezvous).
+
+Rounds come out of a generator, one at a time: the ring over 65,536 ranks is
+one round repeated 131,070 times, never 8.6 billion objects.
+
+Meaning
+-------
+For the checker, the collective's buffer is cut into ``chunks`` numbered
+pieces. Before each repetition every rank holds, for each chunk, a set of
+contributions (which ranks' data are summed into it). A transfer sends the
+listed chunks as they are before the repetition; the receiver adds them to its
+own (``reduce``) or replaces its own by them (copy). :meth:`Schedule.check`
+runs any schedule on these sets and says whether every rank ends with exactly
+what the collective promises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from topologies.errors import ScheduleError
+
+__all__ = ["FloatArray", "IntArray", "Payload", "Round", "Schedule"]
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+
+#: ``(offsets, chunks)``: transfer i of the round carries
+#: ``chunks[offsets[i]:offsets[i + 1]]``.
+Payload = tuple[IntArray, IntArray]
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Transfers that may run at the same time, ``repeat`` times in a row.
+
+    Parameters
+    ----------
+    src, dst : int64 array, shape (m,)
+        Sending and receiving rank of each transfer; ``src != dst``.
+    bytes : float64 array, shape (m,)
+        Bytes of each transfer. Not rounded: a tenth of 64 MiB is 6710886.4.
+    reduce : bool
+        Whether the receiver adds what arrives to what it has, or replaces it.
+    repeat : int
+        How many times the round is done; each time with the same ends and bytes.
+    payload : callable, optional
+        ``payload(k)`` gives the chunks that repetition ``k`` (0 based) moves, as
+        ``(offsets, chunks)``. Only the checker and the writers of algorithm
+        files call it.
+    label : str
+        What the round is for ("reduce-scatter inside the host"), for people.
+    """
+
+    src: IntArray
+    dst: IntArray
+    bytes: FloatArray
+    reduce: bool = False
+    repeat: int = 1
+    payload: Callable[[int], Payload] | None = None
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        if not (self.src.shape == self.dst.shape == self.bytes.shape and self.src.ndim == 1):
+            raise ScheduleError(
+                f"round {self.label!r}: src, dst and bytes must be 1-d and equally long, "
+                f"not {self.src.shape}, {self.dst.shape}, {self.bytes.shape}"
+            )
+        if self.repeat < 1:
+            raise ScheduleError(f"round {self.label!r}: repeat (={self.repeat}) must be >= 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """What a collective algorithm returns: rounds of transfers, lazily.
+
+    Parameters
+    ----------
+    kind : str
+        The collective: ``"all_reduce"``, ``"all_gather"``, ...
+    algorithm : str
+        Name of the algorithm.
+    ranks : int
+        Number of ranks p.
+    size : float
+        Bytes, as nccl-tests counts them: the buffer of a rank for all-reduce,
+        broadcast and reduce; the *total* buffer (p parts) for all-gather,
+        reduce-scatter, all-to-all, gather and scatter.
+    rounds : callable
+        ``rounds()`` gives a fresh iterator over the :class:`Round` s.
+    chunks : int
+        Number of pieces the buffer is cut into. All-to-all: p * p pieces, piece
+        ``s * p + d`` being what rank s has for rank d. Collectives with a part
+        for each rank (all-gather, reduce-scatter, gather, scatter): a multiple
+        of p; rank r's part is chunks ``r * chunks // p`` to ``(r + 1) * chunks // p``.
+    chunk_bytes : float64 array, shape (chunks,), optional
+        Bytes of each chunk where they differ; else ``size / chunks`` each
+        (all-to-all: ``size / p``).
+    root : int
+        Root of broadcast, reduce, scatter and gather.
+    groups : int64 array, shape (p,), optional
+        The group of each rank where the algorithm works by groups, for people.
+    """
+
+    kind: str
+    algorithm: str
+    ranks: int
+    size: float
+    rounds: Callable[[], Iterator[Round]]
+    chunks: int
+    chunk_bytes: FloatArray | None = None
+    root: int = 0
+    groups: IntArray | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def bytes_of_chunks(self) -> FloatArray:
+        """Bytes of each chunk, shape (chunks,)."""
+        if self.chunk_bytes is not None:
+            return self.chunk_bytes
+        each = self.size / (self.ranks if self.kind == "all_to_all" else self.chunks)
+        return np.full(self.chunks, each)
+
+    def check(self) -> None:
+        """Run the schedule on sets of contributions.
+
+        Raises
+        ------
+        ScheduleError
+            Where the schedule first goes wrong (rank, round, chunk), or the
+            first rank that does not end with what the collective promises.
+        """
+        from sim.symbolic import check
+
+        check(self)
+
+    def totals(self) -> tuple[int, float]:
+        """Number of transfers and bytes over all rounds and repetitions."""
+        transfers, moved = 0, 0.0
+        for round_ in self.rounds():
+            transfers += round_.repeat * round_.src.size
+            moved += round_.repeat * float(round_.bytes.sum())
+        return transfers, moved
+
+    def __repr__(self) -> str:
+        return (
+            f"<Schedule {self.kind} by {self.algorithm}: {self.ranks} ranks, "
+            f"{self.size:.15g} bytes in {self.chunks} chunks>"
+        )
