@@ -95,7 +95,9 @@ def promised(schedule: Schedule) -> tuple[Masks, npt.NDArray[np.bool_]]:
         owner = owners(schedule)
         want[owner, every], must[owner, every] = own[schedule.root], True
     elif schedule.kind == "all_to_all":
-        want[every % p, every], must[every % p, every] = own[every // p], True
+        want[every % p, every] = own[every // p]
+        # A pair with nothing to send (all-to-all-v) has no transfer.
+        must[every % p, every] = schedule.bytes_of_chunks() > 0
     else:  # send: the last round's receivers hold the root's data
         destination = int(schedule.options.get("destination", p - 1))
         want[destination], must[destination] = own[schedule.root], True
@@ -128,7 +130,8 @@ def apply_round(
     p = schedule.ranks
     ends = np.concatenate([round_.src, round_.dst])
     if ends.size and (ends.min() < 0 or ends.max() >= p):
-        raise ScheduleError(f"{where}: rank {int(ends.max())} is not one of the {p} ranks")
+        stray = int(ends.max() if ends.max() >= p else ends.min())
+        raise ScheduleError(f"{where}: rank {stray} is not one of the {p} ranks")
     if (round_.src == round_.dst).any():
         raise ScheduleError(f"{where}: rank {int(round_.src[round_.src == round_.dst][0])} sends to itself")
     if round_.payload is None:
@@ -136,13 +139,16 @@ def apply_round(
     for k in range(round_.repeat):
         offsets, chunks = round_.payload(k)
         counts = np.diff(offsets)
-        if offsets.size != round_.src.size + 1 or offsets[-1] != chunks.size:
+        fits = offsets.size == round_.src.size + 1 and offsets[0] == 0 and offsets[-1] == chunks.size
+        if not fits or (counts < 0).any():
             raise ScheduleError(f"{where}, repetition {k}: payload offsets do not fit the transfers")
         if chunks.size and (chunks.min() < 0 or chunks.max() >= schedule.chunks):
-            raise ScheduleError(f"{where}, repetition {k}: no chunk {int(chunks.max())}")
+            stray = int(chunks.max() if chunks.max() >= schedule.chunks else chunks.min())
+            raise ScheduleError(f"{where}, repetition {k}: no chunk {stray}")
         carrier = np.repeat(np.arange(round_.src.size), counts)
         carried = np.bincount(carrier, weights=sizes[chunks], minlength=round_.src.size)
-        off = np.abs(carried - round_.bytes) > BYTES_TOLERANCE * np.maximum(1.0, round_.bytes)
+        # Negated, so that bytes that are not a number are off as well.
+        off = ~(np.abs(carried - round_.bytes) <= BYTES_TOLERANCE * np.maximum(1.0, round_.bytes))
         if off.any():
             i = int(np.argmax(off))
             raise ScheduleError(
@@ -159,9 +165,8 @@ def _deliver(
     empty = ~arriving.any(axis=1)
     if empty.any():
         i = int(np.argmax(empty))
-        raise ScheduleError(
-            f"{where}: rank {int(round_.src[carrier[i]])} sends chunk {int(chunks[i])}, which it does not have"
-        )
+        sender = int(round_.src[carrier[i]])
+        raise ScheduleError(f"{where}: rank {sender} sends chunk {int(chunks[i])}, which it does not have")
     target = round_.dst[carrier] * held.shape[1] + chunks
     order = np.argsort(target, kind="stable")
     # Several arrivals for one (rank, chunk) in one round: take them in layers.
@@ -181,7 +186,9 @@ def _deliver(
             held[ranks, cells] |= arriving[pick]
         else:
             if depth:
-                raise ScheduleError(f"{where}: rank {int(ranks[0])} gets chunk {int(cells[0])} from two ranks")
+                raise ScheduleError(
+                    f"{where}: rank {int(ranks[0])} gets chunk {int(cells[0])} from two ranks"
+                )
             held[ranks, cells] = arriving[pick]
 
 

@@ -1,0 +1,39 @@
+"""Collective algorithms: pure functions to a :class:`sim.schedule.Schedule`.
+
+>>> from sim.collectives import algorithms, build, serves
+>>> build("all_reduce", 6, 600.0, "ring").check()
+>>> serves("reduce_scatter", "halving_doubling", 6)
+'needs a power of two of ranks, not 6'
+"""
+
+from sim.collectives import (
+    binomial,
+    direct,
+    double_binary_tree,
+    halving_doubling,
+    hierarchical,
+    mesh,
+    pairwise,
+    recursive_doubling,
+    ring,
+)
+from sim.collectives.compose import Phase, compose
+from sim.collectives.registry import algorithms, build, kinds, serves
+
+__all__ = [
+    "Phase",
+    "algorithms",
+    "binomial",
+    "build",
+    "compose",
+    "direct",
+    "double_binary_tree",
+    "halving_doubling",
+    "hierarchical",
+    "kinds",
+    "mesh",
+    "pairwise",
+    "recursive_doubling",
+    "ring",
+    "serves",
+]
