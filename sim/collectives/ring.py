@@ -85,7 +85,11 @@ def all_gather(ranks: int, size: float) -> Schedule:
     )
 
 
-@algorithm("all_reduce", "bidirectional_ring")
+def _two_neighbours(ranks: int, groups: IntArray | None = None) -> str | None:
+    return f"needs two different neighbours, so at least 3 ranks, not {ranks}" if ranks < 3 else None
+
+
+@algorithm("all_reduce", "bidirectional_ring", _two_neighbours)
 def bidirectional_all_reduce(ranks: int, size: float) -> Schedule:
     """All-reduce on two opposite rings, half of the buffer each.
 
