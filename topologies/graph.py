@@ -1,0 +1,315 @@
+"""The graph contract, checked: what docs/design.md demands of every graph.
+
+`check` raises the first fault, `faults` lists all of them; both name the node
+or the link, the value, and what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from typing import Any
+
+import networkx as nx
+
+from topologies import units
+from topologies.errors import TopologyError, UnitError
+
+__all__ = ["KINDS", "ROUTINGS", "check", "chips", "count", "faults", "link_bandwidth", "link_latency", "per_tier"]
+
+#: What a node can be.
+KINDS = ("chip", "switch", "nic", "host")
+
+#: Values of the graph attributes ``routing`` and ``domain_routing``. ``minimal``
+#: and ``ecmp`` are ``shortest`` by the names that dragonflies and Ethernet use.
+ROUTINGS = ("up_down", "dimension_order", "shortest", "minimal", "ecmp")
+
+_INTEGERS = ("level", "host", "domain", "rail", "pod")
+
+
+def check(graph: nx.Graph) -> None:
+    """Raise the first fault of a graph, if it has one.
+
+    Parameters
+    ----------
+    graph : networkx graph
+        Directed or not, with or without parallel edges.
+
+    Raises
+    ------
+    TopologyError
+        Naming the node or the link, the value, and what to do.
+
+    Examples
+    --------
+    >>> g = nx.Graph()
+    >>> g.add_nodes_from([0, 1], kind="chip")
+    >>> g.add_edge(0, 1, bandwidth="400 Gbit/s", latency=1e-6)
+    >>> check(g)
+    >>> g.nodes[1]["kind"] = "chips"
+    >>> check(g)
+    Traceback (most recent call last):
+    topologies.errors.TopologyError: node 1: unknown kind 'chips'; did you mean 'chip'?
+    """
+    for fault in _faults(graph):
+        raise TopologyError(fault)
+
+
+def faults(graph: nx.Graph) -> list[str]:
+    """All faults of a graph, one line each; empty if it keeps the contract.
+
+    Parameters
+    ----------
+    graph : networkx graph
+
+    Returns
+    -------
+    list of str
+    """
+    return list(_faults(graph))
+
+
+def chips(graph: nx.Graph) -> list[Hashable]:
+    """The chips of a graph in rank order, which is their order in the graph.
+
+    Parameters
+    ----------
+    graph : networkx graph
+
+    Returns
+    -------
+    list of nodes
+    """
+    return [node for node, kind in graph.nodes(data="kind") if kind == "chip"]
+
+
+def link_bandwidth(attributes: Mapping[str, Any], where: str) -> float:
+    """Bandwidth of a link in bytes/s, from a number or text with a unit.
+
+    Parameters
+    ----------
+    attributes : mapping
+        The attributes of the edge.
+    where : str
+        The link, for the message.
+
+    Raises
+    ------
+    TopologyError
+        If the bandwidth is missing or not > 0.
+    """
+    value = attributes.get("bandwidth")
+    if type(value) is float and 0.0 < value < math.inf:
+        return value
+    if value is None:
+        raise TopologyError(f"{where}: no bandwidth; give it in bytes/s or with a unit, as in '400 Gbit/s'")
+    try:
+        return units.bandwidth(value)
+    except UnitError as error:
+        raise TopologyError(f"{where}: {error}") from error
+
+
+def link_latency(attributes: Mapping[str, Any], where: str) -> float:
+    """Latency of a link in seconds, from a number or text with a unit.
+
+    Parameters
+    ----------
+    attributes : mapping
+        The attributes of the edge.
+    where : str
+        The link, for the message.
+
+    Raises
+    ------
+    TopologyError
+        If the latency is missing or not >= 0.
+    """
+    value = attributes.get("latency")
+    if type(value) is float and 0.0 <= value < math.inf:
+        return value
+    if value is None:
+        raise TopologyError(f"{where}: no latency; give it in seconds or with a unit, as in '500 ns'")
+    try:
+        return units.duration(value, name="latency")
+    except UnitError as error:
+        raise TopologyError(f"{where}: {error}") from error
+
+
+def count(value: object, name: str, *, least: int = 1) -> int:
+    """Read a whole number of things, such as chips or spines.
+
+    Raises
+    ------
+    TopologyError
+        If `value` is no integer >= `least`.
+
+    Examples
+    --------
+    >>> count(0, "ring: chips")
+    Traceback (most recent call last):
+    topologies.errors.TopologyError: ring: chips (=0) must be an integer >= 1
+    """
+    whole = getattr(value, "__index__", None)
+    if isinstance(value, bool) or whole is None or whole() < least:
+        raise TopologyError(f"{name} (={value!r}) must be an integer >= {least}")
+    return int(whole())
+
+
+def per_tier(value: object, tiers: int, read: Callable[..., float], name: str) -> list[float]:
+    """Read one value for all tiers, or a list of one value for each.
+
+    Parameters
+    ----------
+    value : number, str, or sequence of them
+    tiers : int
+        How many values to give back.
+    read : callable
+        ``read(x, name=...)`` such as `units.bandwidth`.
+    name : str
+        What the values are, for the message.
+
+    Raises
+    ------
+    TopologyError
+        If there are fewer or more values than tiers.
+    UnitError
+        If a value cannot be read.
+
+    Examples
+    --------
+    >>> per_tier("50 GB/s", 2, units.bandwidth, "bandwidth")
+    [50000000000.0, 50000000000.0]
+    >>> per_tier(["50 GB/s", 1e9], 2, units.bandwidth, "bandwidth")
+    [50000000000.0, 1000000000.0]
+    """
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        if len(value) != tiers:
+            raise TopologyError(f"{name} (={value!r}) has {len(value)} values; give one, or one for each of {tiers}")
+        return [read(v, name=f"{name}[{i}]") for i, v in enumerate(value)]
+    return [read(value, name=name)] * tiers
+
+
+def _faults(graph: object) -> Iterator[str]:
+    if not isinstance(graph, nx.Graph):
+        yield f"a topology must be a networkx graph, not {type(graph).__name__}; see topologies.read for files"
+        return
+    yield from _node_faults(graph)
+    yield from _edge_faults(graph)
+    yield from _routing_faults(graph)
+    ranks = chips(graph)
+    if not ranks:
+        yield f"{_name(graph)}: no chips; give the nodes that compute kind='chip'"
+        return
+    yield from _reach_faults(graph, ranks)
+
+
+def _name(graph: nx.Graph) -> str:
+    return f"graph {graph.graph['name']!r}" if graph.graph.get("name") else "graph"
+
+
+def _node_faults(graph: nx.Graph) -> Iterator[str]:
+    for node, attributes in graph.nodes(data=True):
+        kind = attributes.get("kind")
+        if kind is None:
+            yield f"node {node!r}: no kind; give it one of {', '.join(KINDS)}"
+        elif kind not in KINDS:
+            close = difflib.get_close_matches(str(kind), KINDS, n=1, cutoff=0.0)
+            yield f"node {node!r}: unknown kind {kind!r}; did you mean {close[0]!r}?"
+        for key in _INTEGERS:
+            value = attributes.get(key)
+            if value is not None and type(value) is not int and not _is_index(value):
+                yield f"node {node!r}: {key} (={value!r}) must be an integer"
+
+
+def _is_index(value: object) -> bool:
+    """Whether a value is an integer of another type than int, such as numpy's."""
+    return hasattr(value, "__index__") and not isinstance(value, bool)
+
+
+def _edge_faults(graph: nx.Graph) -> Iterator[str]:
+    join = "->" if graph.is_directed() else "-"
+    for tail, head, attributes in graph.edges(data=True):
+        bandwidth, latency = attributes.get("bandwidth"), attributes.get("latency")
+        if (
+            type(bandwidth) is float
+            and type(latency) is float
+            and 0.0 < bandwidth < math.inf
+            and 0.0 <= latency < math.inf
+            and tail != head
+            and "efficiency" not in attributes
+        ):
+            continue
+        where = f"link {tail!r} {join} {head!r}"
+        if tail == head:
+            yield f"{where}: joins a node with itself; remove it"
+        for read in (link_bandwidth, link_latency):
+            try:
+                read(attributes, where)
+            except TopologyError as error:
+                yield str(error)
+        efficiency = attributes.get("efficiency", 1.0)
+        if isinstance(efficiency, (str, bool)) or not 0 < efficiency <= 1:
+            yield f"{where}: efficiency (={efficiency!r}) must be a number > 0 and <= 1"
+
+
+def _routing_faults(graph: nx.Graph) -> Iterator[str]:
+    for key in ("routing", "domain_routing"):
+        name = graph.graph.get(key, "shortest")
+        if name not in ROUTINGS:
+            yield f"{_name(graph)}: unknown {key} {name!r}; take one of {', '.join(ROUTINGS)}"
+    if graph.graph.get("routing") == "up_down":
+        for node, attributes in graph.nodes(data=True):
+            if attributes.get("level") is None:
+                yield f"node {node!r}: no level, which routing 'up_down' needs; chips have 0, switches above more"
+    if "dimension_order" in (graph.graph.get("routing"), graph.graph.get("domain_routing")):
+        yield from _place_faults(graph)
+
+
+def _place_faults(graph: nx.Graph) -> Iterator[str]:
+    text = str(graph.graph.get("dims", ""))
+    parts = text.split("x")
+    if not all(p.isdecimal() and int(p) > 0 for p in parts):
+        yield f"{_name(graph)}: dims {text!r} is no shape, which routing 'dimension_order' needs; write '4x4x2'"
+        return
+    wrap = str(graph.graph.get("wrap", "x".join("0" * len(parts)))).split("x")
+    if len(wrap) != len(parts) or not set(wrap) <= {"0", "1"}:
+        yield f"{_name(graph)}: wrap {graph.graph['wrap']!r} does not fit dims {text!r}; write a 0 or 1 for each"
+    dims = [int(p) for p in parts]
+    seen: dict[tuple[int, ...], Hashable] = {}
+    for node in chips(graph):
+        coord = str(graph.nodes[node].get("coord", ""))
+        place = tuple(int(c) for c in coord.split(",")) if coord.replace(",", "").isdecimal() else ()
+        if len(place) != len(dims) or any(c >= d for c, d in zip(place, dims, strict=True)):
+            yield f"node {node!r}: coord {coord!r} is no place in dims {text!r}"
+        elif seen.setdefault(place, node) != node:
+            yield f"node {node!r}: coord {coord!r} is taken by node {seen[place]!r}"
+
+
+def _reach_faults(graph: nx.Graph, ranks: list[Hashable]) -> Iterator[str]:
+    # Every chip reaches every other exactly if the first reaches all and all reach the first.
+    first = ranks[0]
+    reached = _reached(graph.adj, first)
+    for chip in ranks:
+        if chip not in reached:
+            yield f"chip {first!r} cannot reach chip {chip!r}; join them by links"
+    if graph.is_directed():
+        reached = _reached(graph.pred, first)
+        for chip in ranks:
+            if chip not in reached:
+                yield f"chip {chip!r} cannot reach chip {first!r}; join them by links"
+
+
+def _reached(neighbours: Mapping[Hashable, Mapping[Hashable, Any]], first: Hashable) -> set[Hashable]:
+    # networkx's views cost a function call a look-up; the dicts behind them do not.
+    plain = getattr(neighbours, "_atlas", neighbours)
+    seen = {first}
+    frontier = [first]
+    while frontier:
+        found: list[Hashable] = []
+        for node in frontier:
+            fresh = [n for n in plain[node] if n not in seen]
+            seen.update(fresh)
+            found += fresh
+        frontier = found
+    return seen
