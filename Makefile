@@ -1,0 +1,56 @@
+# Everything runs in .venv, which these targets make themselves from pinned
+# versions. Needed beforehand: Python >= 3.11 and a package index.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+OUT    ?= out
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint types bench format clean
+
+help: ## say what there is to make
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(VENV)/demo.stamp ## the main job: figures and tables in out/
+	$(BIN)/chipweave run allreduce_scaling -o $(OUT)/allreduce_scaling
+	$(BIN)/chipweave run domestic_vs_global -o $(OUT)/domestic_vs_global
+	$(BIN)/chipweave run measured_overlay -o $(OUT)/measured_overlay
+
+test: $(VENV)/test.stamp ## all tests, the short ones first
+	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -m slow
+
+lint: $(VENV)/test.stamp ## ruff, and who may import whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	PYTHONPATH=. $(BIN)/lint-imports
+
+types: $(VENV)/test.stamp ## mypy --strict on the three packages
+	$(BIN)/mypy
+
+bench: $(VENV)/test.stamp ## speed of the simulator itself
+	$(BIN)/python -m benchmarks
+
+format: $(VENV)/test.stamp ## lay the sources out as `make lint` wants them
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove what the targets above made
+	rm -rf $(VENV) $(OUT) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "make: error: $(PYTHON) is older than 3.11; say PYTHON=python3.12 or the like" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+# The stamps are younger than what they were made from, or made again.
+$(VENV)/demo.stamp: requirements.txt pyproject.toml | $(BIN)/python
+	$(PIP) -r requirements.txt
+	$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/test.stamp: requirements-test.txt $(VENV)/demo.stamp
+	$(PIP) -r requirements-test.txt
+	@touch $@
