@@ -28,7 +28,8 @@ def bus_factor(kind: str, ranks: int) -> float:
     """Factor from algorithm bandwidth to bus bandwidth, as nccl-tests has it.
 
     ``busbw = size / time * factor``: the rate that the links of an ideal ring
-    would need, to be compared with the hardware whatever the number of ranks.
+    would need, to be compared with the hardware whatever the number of ranks. A
+    barrier moves nothing worth counting: 0.
     Source: nccl-tests, doc/PERFORMANCE.md, and its ``*GetBw`` functions.
 
     Parameters
@@ -62,6 +63,7 @@ def bus_factor(kind: str, ranks: int) -> float:
         "broadcast": 1.0,
         "reduce": 1.0,
         "send": 1.0,
+        "barrier": 0.0,
     }
     if kind not in factors:
         raise nearest("collective", kind, factors)
@@ -198,6 +200,7 @@ _BOUNDS: dict[str, Callable[[int, float, FloatArray, int], float]] = {
     "gather": _through_root,
     "scatter": _through_root,
     "send": _whole_buffer,
+    "barrier": _all_reduce,
 }
 
 

@@ -53,7 +53,7 @@ def initial(schedule: Schedule) -> Masks:
     held: Masks = np.zeros((p, chunks, (p + 63) // 64), dtype=np.uint64)
     ranks = np.arange(p)
     own = own_bits(p)
-    if schedule.kind in ("all_reduce", "reduce_scatter", "reduce"):
+    if schedule.kind in ("all_reduce", "barrier", "reduce_scatter", "reduce"):
         held[:] = own[:, None, :]
     elif schedule.kind in ("all_gather", "gather"):
         owner = owners(schedule)
@@ -78,7 +78,7 @@ def promised(schedule: Schedule) -> tuple[Masks, npt.NDArray[np.bool_]]:
     want: Masks = np.zeros((p, chunks, (p + 63) // 64), dtype=np.uint64)
     must = np.zeros((p, chunks), dtype=np.bool_)
     every = np.arange(chunks)
-    if schedule.kind == "all_reduce":
+    if schedule.kind in ("all_reduce", "barrier"):  # a barrier is an all-reduce of a token
         want[:], must[:] = full, True
     elif schedule.kind == "reduce":
         want[schedule.root], must[schedule.root] = full, True

@@ -7,15 +7,22 @@
 """
 
 from sim.collectives import (
+    barrier,
     binomial,
+    bruck,
+    chain,
     direct,
     double_binary_tree,
     halving_doubling,
     hierarchical,
     mesh,
+    nb,
+    nhr,
     pairwise,
+    pat,
     recursive_doubling,
     ring,
+    scatter_all_gather,
 )
 from sim.collectives.compose import Phase, compose
 from sim.collectives.registry import algorithms, build, kinds, serves
@@ -23,8 +30,11 @@ from sim.collectives.registry import algorithms, build, kinds, serves
 __all__ = [
     "Phase",
     "algorithms",
+    "barrier",
     "binomial",
+    "bruck",
     "build",
+    "chain",
     "compose",
     "direct",
     "double_binary_tree",
@@ -32,8 +42,12 @@ __all__ = [
     "hierarchical",
     "kinds",
     "mesh",
+    "nb",
+    "nhr",
     "pairwise",
+    "pat",
     "recursive_doubling",
     "ring",
+    "scatter_all_gather",
     "serves",
 ]

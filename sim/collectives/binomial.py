@@ -6,7 +6,7 @@ that below each rank hangs a stretch of consecutive ranks. Reduce and gather
 are broadcast and scatter backwards (Thakur, Rabenseifner and Gropp 2005).
 
 Times: broadcast and reduce ceil(log2 p) (alpha + n beta); scatter and gather
-ceil(log2 p) alpha + (p-1)/p n beta.
+ceil(log2 p) alpha + (p-1)/p n beta; all-reduce is a reduce and a broadcast.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from sim.collectives.compose import Phase, compose
 from sim.collectives.payload import everything, stretches
 from sim.collectives.registry import algorithm
 from sim.schedule import IntArray, Payload, Round, Schedule
 
-__all__ = ["broadcast", "gather", "reduce", "scatter"]
+__all__ = ["all_reduce", "broadcast", "gather", "reduce", "scatter"]
 
 
 @algorithm("broadcast", "binomial")
@@ -54,6 +55,19 @@ def reduce(ranks: int, size: float, root: int = 0) -> Schedule:
             yield _whole(children, parents, size, True, f"reduce, stride {stride}")
 
     return Schedule("reduce", "binomial", ranks, size, rounds, chunks=1, root=root)
+
+
+@algorithm("all_reduce", "binomial")
+def all_reduce(ranks: int, size: float) -> Schedule:
+    """Reduce to rank 0, then broadcast from it: 2 ceil(log2 p) (alpha + n beta).
+
+    Examples
+    --------
+    >>> all_reduce(6, 1000.0).check()
+    """
+    everyone = np.arange(ranks)[None, :]
+    phases = [Phase(reduce(ranks, size), everyone), Phase(broadcast(ranks, size), everyone)]
+    return compose("all_reduce", "binomial", ranks, size, phases)
 
 
 @algorithm("scatter", "binomial")

@@ -40,7 +40,7 @@ def test_four_equal_ranks(kind: str, expected: float) -> None:
 def test_every_collective_has_a_bound_and_a_factor() -> None:
     for kind in kinds():
         assert lower_bound(kind, 4, 100.0, 10.0) > 0
-        assert bus_factor(kind, 4) > 0
+        assert bus_factor(kind, 4) > 0 or kind == "barrier"
 
 
 def test_ranks_of_unequal_bandwidth() -> None:

@@ -86,10 +86,19 @@ def test_hierarchical_is_right_for_every_grouping(kind: str, p: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "outer", ["recursive_doubling", "halving_doubling", "double_binary_tree", "mesh", "bidirectional_ring"]
+    "outer",
+    [
+        "recursive_doubling",
+        "halving_doubling",
+        "double_binary_tree",
+        "mesh",
+        "bidirectional_ring",
+        "nhr",
+        "nb",
+    ],
 )
 def test_any_algorithm_between_the_groups(outer: str) -> None:
-    for hosts, g in ((3, 8), (5, 4), (8, 2)):
+    for hosts, g in ((3, 8), (5, 4), (8, 3)):
         groups = np.arange(hosts * g) % hosts
         schedule = build(
             "all_reduce", hosts * g, 999.0, "hierarchical", groups=groups, inner="mesh", outer=outer
@@ -182,6 +191,10 @@ def halving_doubling(p: int, n: float) -> float:
     return (2 * log2_down(p) + fold) * ALPHA + (2 * (core - 1) / core + fold) * n * BETA
 
 
+def in_log_steps(p: int, n: float) -> float:
+    return log2_up(p) * ALPHA + (p - 1) / p * n * BETA
+
+
 PORT_FORMS: dict[tuple[str, str], Form] = {
     ("all_reduce", "ring"): lambda p, n: 2 * (p - 1) * ALPHA + 2 * (p - 1) / p * n * BETA,
     ("reduce_scatter", "ring"): lambda p, n: (p - 1) * ALPHA + (p - 1) / p * n * BETA,
@@ -196,6 +209,19 @@ PORT_FORMS: dict[tuple[str, str], Form] = {
     ("scatter", "binomial"): lambda p, n: log2_up(p) * ALPHA + (p - 1) / p * n * BETA,
     ("gather", "binomial"): lambda p, n: log2_up(p) * ALPHA + (p - 1) / p * n * BETA,
     ("send", "direct"): lambda p, n: ALPHA + n * BETA,
+    ("all_reduce", "binomial"): lambda p, n: 2 * log2_up(p) * (ALPHA + n * BETA),
+    ("all_reduce", "nhr"): lambda p, n: 2 * in_log_steps(p, n),
+    ("all_reduce", "nb"): lambda p, n: 2 * in_log_steps(p, n),
+    ("broadcast", "nhr"): lambda p, n: 2 * in_log_steps(p, n),
+    ("broadcast", "scatter_all_gather"): lambda p, n: in_log_steps(p, n) + (p - 1) * (ALPHA + n / p * BETA),
+    **{
+        (kind, name): in_log_steps
+        for kind in ("reduce_scatter", "all_gather")
+        for name in ("nhr", "nb", "pat")
+    },
+    ("scatter", "nhr"): in_log_steps,
+    ("barrier", "recursive_doubling"): lambda p, n: (log2_down(p) + folded_steps(p)) * (ALPHA + n * BETA),
+    ("barrier", "binomial"): lambda p, n: 2 * log2_up(p) * (ALPHA + n * BETA),
 }
 
 PAIR_FORMS: dict[tuple[str, str], Form] = {
@@ -236,6 +262,50 @@ def test_a_double_binary_tree_takes_its_stages_and_pieces() -> None:
                 assert max(np.bincount(steady[0].dst, weights=steady[0].bytes)) == pytest.approx(n / pieces)
 
 
+@pytest.mark.parametrize("p", [2, 4, 16, 64])
+def test_bruck_all_to_all_of_a_power_of_two(p: int) -> None:
+    """log2 p (alpha + n/2 beta)."""
+    n = 3.0e6
+    want = log2_up(p) * (ALPHA + n / 2 * BETA)
+    assert seconds(build("all_to_all", p, n, "bruck")) == pytest.approx(want, rel=1e-12)
+
+
+@given(st.integers(2, 300))
+@settings(max_examples=60, deadline=None)
+def test_blocks_of_every_nb_and_nhr_step(p: int) -> None:
+    """Step k of the reduce-scatter: stride 2^k, floor((p-1+2^k) / 2^(k+1)) blocks (HCCL)."""
+    for name, way in (("nb", 1), ("nhr", -1)):
+        for k, round_ in enumerate(build("reduce_scatter", p, float(p), name).rounds()):
+            assert ((round_.dst - round_.src) % p == way * 2**k % p).all()
+            assert (round_.bytes == (p - 1 + 2**k) // 2 ** (k + 1)).all()
+
+
+@pytest.mark.parametrize("kind", ["all_gather", "reduce_scatter"])
+@pytest.mark.parametrize("aggregation", [1, 2, 3, 8])
+def test_pat_keeps_to_its_aggregation(kind: str, aggregation: int) -> None:
+    """ceil(log2 p) - m + 2^m - 1 steps of at most A parts, m the least with ceil(p / 2^m) <= A."""
+    for p in range(2, 41):
+        schedule = build(kind, p, float(p), "pat", aggregation=aggregation)
+        schedule.check()
+        rounds = list(schedule.rounds())
+        assert max(round_.bytes.max() for round_ in rounds) <= aggregation
+        assert seconds(schedule) == pytest.approx(len(rounds) * ALPHA + (p - 1) * BETA, rel=1e-12)
+        m = next(m for m in range(8) if math.ceil(p / 2**m) <= aggregation)
+        assert len(rounds) == log2_up(p) - m + min(2**m, p) - 1
+
+
+@pytest.mark.parametrize("kind", ["broadcast", "reduce"])
+def test_a_chain_takes_its_hops_and_pieces(kind: str) -> None:
+    """(p - 2 + C) (alpha + n/C beta)."""
+    n = 3.0e6
+    for p in (2, 3, 9, 32):
+        for pieces in (1, 4, 50):
+            schedule = build(kind, p, n, "chain", pipeline=pieces, root=p // 2)
+            schedule.check()
+            want = (p - 2 + pieces) * (ALPHA + n / pieces * BETA)
+            assert seconds(schedule) == pytest.approx(want, rel=1e-12)
+
+
 MOVED: dict[tuple[str, str], Form] = {
     ("all_reduce", "ring"): lambda p, n: 2 * (p - 1) * n,
     ("all_reduce", "bidirectional_ring"): lambda p, n: 2 * (p - 1) * n,
@@ -247,6 +317,11 @@ MOVED: dict[tuple[str, str], Form] = {
     ("all_gather", "mesh"): lambda p, n: (p - 1) * n,
     ("all_to_all", "pairwise"): lambda p, n: (p - 1) * n,
     ("all_to_all", "mesh"): lambda p, n: (p - 1) * n,
+    **{("all_reduce", name): lambda p, n: 2 * (p - 1) * n for name in ("nhr", "nb", "binomial")},
+    **{("reduce_scatter", name): lambda p, n: (p - 1) * n for name in ("nhr", "nb", "pat")},
+    **{("all_gather", name): lambda p, n: (p - 1) * n for name in ("nhr", "nb", "pat")},
+    ("broadcast", "chain"): lambda p, n: (p - 1) * n,
+    ("reduce", "chain"): lambda p, n: (p - 1) * n,
     ("broadcast", "binomial"): lambda p, n: (p - 1) * n,
     ("reduce", "binomial"): lambda p, n: (p - 1) * n,
     ("gather", "mesh"): lambda p, n: (p - 1) / p * n,
@@ -254,7 +329,7 @@ MOVED: dict[tuple[str, str], Form] = {
 }
 
 
-@given(st.sampled_from(sorted(MOVED)), st.integers(2, 200), st.floats(1.0, 1e12))
+@given(st.sampled_from(sorted(MOVED)), st.integers(3, 200), st.floats(1.0, 1e12))
 @settings(max_examples=100, deadline=None)
 def test_bytes_moved_are_the_closed_forms(pair: tuple[str, str], p: int, n: float) -> None:
     assert build(pair[0], p, n, pair[1]).totals()[1] == pytest.approx(MOVED[pair](p, n), rel=1e-9)
@@ -336,6 +411,9 @@ def test_a_payload_is_not_made_before_it_is_asked_for(monkeypatch: pytest.Monkey
         "recursive_doubling",
         "pairwise",
         "pipeline",
+        "bruck",
+        "nhr",
+        "strided",
     ):
         for function in ("even", "everything", "stretches"):
             monkeypatch.setattr(f"sim.collectives.{module}.{function}", refuse, raising=False)
@@ -371,6 +449,9 @@ def test_schedules_can_be_walked_more_than_once() -> None:
         ("send", 4, 8.0, "direct", {"source": 3}, "both rank 3"),
         ("reduce_scatter", 6, 8.0, "halving_doubling", {}, "power of two"),
         ("all_reduce", 4, 8.0, "double_binary_tree", {"pipeline": 0}, r"pipeline \(=0\)"),
+        ("all_gather", 4, 8.0, "pat", {"aggregation": 0}, r"aggregation \(=0\)"),
+        ("all_to_all", 2, np.ones((2, 2)), "bruck", {}, "ask for pairwise"),
+        ("all_reduce", 2, 8.0, "bidirectional_ring", {}, "at least 3 ranks"),
         ("all_reduce", 4, 8.0, "hierarchical", {"groups": [0, 0, 0, 1]}, "group 1 has 1 .* group 0 has 3"),
         ("all_reduce", 4, 8.0, "hierarchical", {"groups": [0, 1]}, "each of the 4 ranks"),
         ("all_reduce", 4, 8.0, "hierarchical", {"groups": None}, "needs groups="),

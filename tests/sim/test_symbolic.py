@@ -65,7 +65,7 @@ def twin_repetition(round_: Round, k: int, before: State, sizes: np.ndarray) -> 
 
 def twin_initial(schedule: Schedule) -> State:
     p, chunks, kind = schedule.ranks, schedule.chunks, schedule.kind
-    everywhere = kind in ("all_reduce", "reduce_scatter", "reduce", "send")
+    everywhere = kind in ("all_reduce", "barrier", "reduce_scatter", "reduce", "send")
     state = {}
     for rank in range(p):
         for chunk in range(chunks):
@@ -86,7 +86,7 @@ def twin_promised(schedule: Schedule) -> State:
     want = {}
     for chunk in range(chunks):
         owner = chunk * p // chunks
-        if kind == "all_reduce":
+        if kind in ("all_reduce", "barrier"):
             want |= {(rank, chunk): everyone for rank in range(p)}
         elif kind == "all_gather":
             want |= {(rank, chunk): frozenset([owner]) for rank in range(p)}
