@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-__all__ = ["OutputFolder", "check_writable", "sha256", "write_file", "write_manifest"]
+__all__ = ["OutputFolder", "check_writable", "save_figure", "sha256", "write_file", "write_manifest"]
 
 StrPath = str | os.PathLike[str]
 
@@ -183,6 +183,16 @@ def write_manifest(
     return write_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
+def save_figure(path: StrPath, figure: Figure) -> None:
+    """Save a figure in the format of the path's suffix, 200 dpi, the same bytes each time."""
+    import matplotlib as mpl
+
+    # matplotlib dates vector files, and draws the ids of SVG elements by chance.
+    dated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+    with mpl.rc_context({"svg.hashsalt": "chipweave"}):
+        figure.savefig(path, dpi=200, metadata=dated.get(Path(path).suffix.lower()))
+
+
 class OutputFolder:
     """A folder of results: checked up front, made at the first file.
 
@@ -236,13 +246,9 @@ class OutputFolder:
 
     def write_figure(self, name: str, figure: Figure) -> list[Path]:
         """Write a figure as ``name.png`` (200 dpi) and ``name.svg``, free of dates and random ids."""
-        import matplotlib as mpl
-
-        with mpl.rc_context({"svg.hashsalt": "chipweave"}):
-            return [
-                self.write(f"{name}.png", lambda path: figure.savefig(path, dpi=200)),
-                self.write(f"{name}.svg", lambda path: figure.savefig(path, metadata={"Date": None})),
-            ]
+        return [
+            self.write(name + suffix, lambda path: save_figure(path, figure)) for suffix in (".png", ".svg")
+        ]
 
     def manifest(
         self,

@@ -1,0 +1,91 @@
+"""``chipweave scaling``: one collective from few chips to many, on several machines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from scenarios.commands.options import (
+    Algorithm,
+    Collective,
+    Library,
+    Network,
+    Protocol,
+    Quiet,
+    Seed,
+    chip_counts,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["scaling"]
+
+
+def scaling(
+    machines: Annotated[
+        list[str], typer.Argument(metavar="MACHINE...", help="Catalogue names or .toml descriptions.")
+    ],
+    chips: Annotated[str, typer.Option(help="8:16384 doubles; 8,24,96 lists.")] = "8:16384",
+    size: Annotated[
+        list[str] | None, typer.Option(help="Message size, repeatable.  [default: 1MiB, 1GiB]")
+    ] = None,
+    collective: Collective = "all_reduce",
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="DIR", help="Write scaling.csv there.")
+    ] = None,
+    algorithm: Algorithm = "auto",
+    protocol: Protocol = "auto",
+    library: Library = None,
+    network: Network = "fluid",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """One collective over numbers of chips, one row a point."""
+    import sim
+    from scenarios.outputs import OutputFolder
+    from scenarios.progress import progress
+    from topologies.units import size as size_in_bytes
+
+    folder = None if output is None else OutputFolder(output)
+    counts = chip_counts(chips)
+    sizes = [size_in_bytes(text, name="--size") for text in size or ["1 MiB", "1 GiB"]]
+    settings: dict[str, Any] = {
+        "algorithm": algorithm,
+        "protocol": protocol,
+        "library": library,
+        "network": network,
+        "seed": seed,
+    }
+    with progress(f"{collective} scaling", quiet=quiet) as report:
+        table = sim.scaling(machines, counts, sizes, collective, progress=report, **settings)
+    typer.echo(table.to_json(orient="records", indent=2) if as_json else _text(table))
+    if folder is not None:
+        inputs = {"machines": machines, "chips": counts, "sizes": sizes, "collective": collective, **settings}
+        folder.write_table("scaling.csv", table)
+        described = [name for name in machines if name.endswith(".toml")]
+        folder.manifest("scaling", inputs=inputs, input_files=described, seed=seed)
+        if not quiet:
+            typer.echo(f"written: {folder.path / 'scaling.csv'}", err=True)
+
+
+def _text(table: pd.DataFrame) -> str:
+    """The columns people compare, with units; the CSV holds all of them."""
+    from topologies.units import format_bandwidth, format_size, format_time
+
+    columns = {
+        "machine": str,
+        "chips": "{:,}".format,
+        "size": format_size,
+        "algorithm": str,
+        "protocol": str,
+        "time": format_time,
+        "busbw": format_bandwidth,
+        "efficiency": "{:.1%}".format,
+        "bounded_by": str,
+    }
+    shown = table[list(columns)]
+    return shown.to_string(index=False, formatters=columns)  # type: ignore[arg-type]

@@ -1,0 +1,162 @@
+"""``chipweave topo``: look at machines and graphs, check them, draw them, write them out."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from scenarios.commands.options import Chips
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+    from scenarios.commands.subject import Subject
+
+__all__ = ["app"]
+
+app = typer.Typer(rich_markup_mode=None, help="Look at machines and graphs.")
+
+NameOrFile = Annotated[str, typer.Argument(metavar="NAME|FILE", help="Catalogue name, .toml or graph file.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """The machines of the catalogue."""
+    import topologies
+
+    table = topologies.machines()
+    typer.echo(table.to_json(orient="records", indent=2) if as_json else table.to_string(index=False))
+
+
+@app.command()
+def show(name: NameOrFile, chips: Chips = None, as_json: AsJson = False) -> None:
+    """What a machine or a graph is made of: nodes by kind, links by tier."""
+    import json
+
+    from scenarios.commands.subject import open_subject
+
+    subject = open_subject(name, chips)
+    summary = _summary(subject)
+    typer.echo(json.dumps(summary, indent=2) if as_json else "\n".join(_lines(summary)))
+
+
+@app.command()
+def check(file: Annotated[str, typer.Argument(metavar="FILE", help="A graph or a machine.")]) -> None:
+    """Whether a graph keeps the contract; what is wrong with it if not."""
+    from scenarios.commands.subject import open_subject
+
+    subject = open_subject(file)
+    nodes = subject.graph.number_of_nodes()
+    links = subject.graph.number_of_edges()
+    typer.echo(f"{file}: good; {subject.chips} chips, {nodes} nodes, {links} links")
+
+
+@app.command()
+def draw(
+    name: NameOrFile,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="PNG", help="Or .svg, .pdf.")],
+    chips: Chips = None,
+) -> None:
+    """A picture of it: tiers one above the other, chips in their hosts."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    import topologies
+    from scenarios.commands.subject import open_subject
+    from scenarios.outputs import check_writable, save_figure
+    from topologies.errors import FormatError
+
+    if output.suffix.lower().lstrip(".") not in FigureCanvasBase.get_supported_filetypes():
+        raise FormatError(
+            f"-o {output}: pictures cannot be written as '{output.suffix}'; use one of .png, .svg, .pdf"
+        )
+    check_writable(output.parent)
+    started = time.monotonic()
+    subject = open_subject(name, chips)
+    axes = topologies.draw(subject.graph)
+    figure = axes.get_figure(root=True)
+    _write(output, lambda path: save_figure(path, figure), subject, chips, started)
+
+
+@app.command()
+def export(
+    name: NameOrFile,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help=".graphml or .json.")],
+    chips: Chips = None,
+) -> None:
+    """The graph as a file."""
+    import topologies
+    from scenarios.commands.subject import open_subject
+    from scenarios.outputs import check_writable
+
+    check_writable(output.parent)
+    started = time.monotonic()
+    subject = open_subject(name, chips)
+    _write(output, lambda path: topologies.write(subject.graph, path), subject, chips, started)
+
+
+def _write(
+    output: Path, write: Callable[[Path], object], subject: Subject, chips: int | None, started: float
+) -> None:
+    from scenarios.outputs import write_file, write_manifest
+
+    write_file(output, write)
+    write_manifest(
+        output.with_name(output.name + ".manifest.json"),
+        files=[output],
+        inputs={"subject": subject.name, "chips": chips},
+        input_files=subject.files,
+        wall_time=time.monotonic() - started,
+    )
+
+
+def _summary(subject: Subject) -> dict[str, Any]:
+    graph = subject.graph
+    kinds = Counter(str(kind) for _, kind in graph.nodes(data="kind"))
+    return {
+        "name": subject.name,
+        "chips": subject.chips,
+        "nodes": dict(sorted(kinds.items())),
+        "links": list(_tiers(graph)),
+        "graph": {key: value for key, value in sorted(graph.graph.items()) if _is_scalar(value)},
+    }
+
+
+def _tiers(graph: nx.Graph[Any]) -> Iterator[dict[str, Any]]:
+    """Links that are alike, counted: one row a tier, bandwidth and latency."""
+    from topologies.graph import link_bandwidth, link_latency
+
+    alike = Counter(
+        (
+            str(attributes.get("tier", "link")),
+            link_bandwidth(attributes, f"link {tail!r} to {head!r}"),
+            link_latency(attributes, f"link {tail!r} to {head!r}"),
+        )
+        for tail, head, attributes in graph.edges(data=True)
+    )
+    for (tier, bandwidth, latency), number in alike.items():
+        yield {"tier": tier, "number": number, "bandwidth": bandwidth, "latency": latency}
+
+
+def _lines(summary: dict[str, Any]) -> Iterator[str]:
+    from topologies.units import format_bandwidth, format_time
+
+    yield f"{summary['name']}: {summary['chips']} chips"
+    yield "nodes   " + ", ".join(f"{number} {kind}" for kind, number in summary["nodes"].items())
+    for row in summary["links"]:
+        each_way = format_bandwidth(row["bandwidth"])
+        latency = format_time(row["latency"])
+        yield f"links   {row['number']:>7} {row['tier']:<20} {each_way:>12} each way, {latency}"
+    yield from (f"{key:<8}{value}" for key, value in summary["graph"].items() if key != "name")
+
+
+def _is_scalar(value: object) -> bool:
+    return isinstance(value, (str, int, float, bool))
