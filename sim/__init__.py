@@ -1,0 +1,49 @@
+"""What happens: collectives on fabrics, simulated.
+
+>>> import sim, topologies
+>>> run = sim.all_reduce(topologies.ring(8, bandwidth="50 GB/s", latency="1 us"), "64 MiB")
+>>> run.kind, run.ranks
+('all_reduce', 8)
+"""
+
+from sim.fabric import Fabric, compile_fabric
+from sim.results import Run
+from sim.run import (
+    algorithms,
+    all_gather,
+    all_reduce,
+    all_to_all,
+    broadcast,
+    collective,
+    gather,
+    reduce,
+    reduce_scatter,
+    scaling,
+    scatter,
+    schedule,
+    send,
+)
+from sim.schedule import Round, Schedule
+from sim.world import World
+
+__all__ = [
+    "Fabric",
+    "Round",
+    "Run",
+    "Schedule",
+    "World",
+    "algorithms",
+    "all_gather",
+    "all_reduce",
+    "all_to_all",
+    "broadcast",
+    "collective",
+    "compile_fabric",
+    "gather",
+    "reduce",
+    "reduce_scatter",
+    "scaling",
+    "scatter",
+    "schedule",
+    "send",
+]

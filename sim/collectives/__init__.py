@@ -25,7 +25,7 @@ from sim.collectives import (
     scatter_all_gather,
 )
 from sim.collectives.compose import Phase, compose
-from sim.collectives.registry import algorithms, build, kinds, serves
+from sim.collectives.registry import algorithms, build, kinds, options, serves
 
 __all__ = [
     "Phase",
@@ -44,6 +44,7 @@ __all__ = [
     "mesh",
     "nb",
     "nhr",
+    "options",
     "pairwise",
     "pat",
     "recursive_doubling",

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from sim.schedule import IntArray, Schedule
 from topologies.errors import ScheduleError, nearest
 
-__all__ = ["Serves", "algorithm", "algorithms", "build", "kinds", "power_of_two", "serves"]
+__all__ = ["Serves", "algorithm", "algorithms", "build", "kinds", "options", "power_of_two", "serves"]
 
 #: ``serves(ranks, groups)``: None, or why the algorithm cannot serve them.
 Serves = Callable[[int, IntArray | None], str | None]
@@ -173,6 +173,17 @@ def build(kind: str, ranks: int, size: float | npt.ArrayLike, algorithm: str, **
     if reason is not None:
         raise ScheduleError(f"{what}: {reason}")
     return entry.function(ranks, amount, **options)
+
+
+def options(kind: str, algorithm: str) -> frozenset[str]:
+    """Names of the options an algorithm takes besides ranks and size.
+
+    Examples
+    --------
+    >>> "root" in options("broadcast", "binomial")
+    True
+    """
+    return _entry(kind, algorithm).options
 
 
 def power_of_two(ranks: int, groups: IntArray | None = None) -> str | None:

@@ -1,0 +1,315 @@
+"""The fabric: a graph compiled to arrays of directed links.
+
+Everything below works on numbers: node i is the i-th node of the graph, link l
+goes from ``tail[l]`` to ``head[l]``, rank r sits on node ``rank_nodes[r]``. An
+undirected edge becomes two links, one each way, next to each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import networkx as nx
+import numpy as np
+import numpy.typing as npt
+
+from sim.clock import PS_PER_SECOND
+from sim.schedule import FloatArray, IntArray
+from topologies import graph as contract
+from topologies.errors import TopologyError
+
+__all__ = ["KINDS", "Fabric", "compile_fabric"]
+
+Ints = npt.NDArray[np.int32]
+
+#: Node kinds in the order of their codes in `Fabric.kind`.
+KINDS = ("chip", "switch", "nic", "host")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fabric:
+    """A graph as arrays. N nodes, L directed links, p chips.
+
+    Attributes
+    ----------
+    nodes : list of N node names
+    kind, level, host, domain, rail : int32 arrays, shape (N,)
+        ``kind`` indexes `KINDS`; the others are -1 where the graph says nothing.
+    rank_nodes : int64 array, shape (p,)
+        Node of each chip, in the graph's order.
+    tail, head, tier : int32 arrays, shape (L,)
+        Ends of each link and index into `tiers`.
+    bandwidth : float64 array, shape (L,)
+        Bytes/s.
+    efficiency : float64 array, shape (L,)
+        Measured share of `bandwidth` that payload gets; 1 where the graph says nothing.
+    latency_ps : int64 array, shape (L,)
+    out_start, out_link : int64 (N + 1,) and int32 (L,) arrays
+        Links leaving node i are ``out_link[out_start[i]:out_start[i + 1]]``, in the
+        order of their heads.
+    reverse : int32 array, shape (L,)
+        The link the other way of the same edge, or -1.
+    coordinates : int32 array, shape (N, d)
+        Place in a mesh or torus of shape `dims`, -1 where a node has none.
+    """
+
+    name: str
+    library: str | None
+    routing: str
+    domain_routing: str
+    nodes: list[Hashable]
+    index: dict[Hashable, int]
+    kind: Ints
+    level: Ints
+    host: Ints
+    domain: Ints
+    rail: Ints
+    rank_nodes: IntArray
+    tail: Ints
+    head: Ints
+    tier: Ints
+    tiers: tuple[str, ...]
+    bandwidth: FloatArray
+    efficiency: FloatArray
+    latency_ps: IntArray
+    out_start: IntArray
+    out_link: Ints
+    reverse: Ints
+    dims: tuple[int, ...]
+    wrap: tuple[bool, ...]
+    coordinates: Ints
+    attributes: dict[str, Any]
+
+    @property
+    def ranks(self) -> int:
+        """Number of chips."""
+        return int(self.rank_nodes.size)
+
+    @property
+    def links(self) -> int:
+        """Number of directed links."""
+        return int(self.tail.size)
+
+    def injection(self) -> FloatArray:
+        """Bytes/s that each chip can send in all, shape (p,)."""
+        out = np.bincount(self.tail, weights=self.bandwidth, minlength=len(self.nodes))
+        return out[self.rank_nodes]
+
+    def link_between(self, tail: Hashable, head: Hashable) -> list[int]:
+        """Links from one node to another (several in a multigraph).
+
+        Raises
+        ------
+        TopologyError
+            If a node or the link does not exist.
+        """
+        for node in (tail, head):
+            if node not in self.index:
+                raise TopologyError(f"no node {node!r} in {self.name}; see graph.nodes")
+        t, h = self.index[tail], self.index[head]
+        found = [int(l) for l in self.out_link[self.out_start[t] : self.out_start[t + 1]] if self.head[l] == h]
+        if not found:
+            raise TopologyError(f"no link {tail!r} -> {head!r} in {self.name}; see graph.edges")
+        return found
+
+    def groups(self) -> IntArray | None:
+        """Group of each rank for two-level algorithms, numbered from 0, shape (p,).
+
+        The scale-up domain, else the host, else the first switch; None where
+        that gives one group of all or p groups of one.
+        """
+        for attribute in (self.domain, self.host):
+            of_rank = attribute[self.rank_nodes]
+            if (of_rank >= 0).all():
+                found = _numbered(of_rank)
+                if 1 < int(found.max()) + 1 < self.ranks:
+                    return found
+        first = self.out_link[self.out_start[self.rank_nodes]] if self.links else np.zeros(0, np.int32)
+        alone = np.diff(self.out_start)[self.rank_nodes] == 1
+        if first.size and alone.all():
+            found = _numbered(self.head[first])
+            if 1 < int(found.max()) + 1 < self.ranks:
+                return found
+        return None
+
+    def address(self) -> IntArray:
+        """Number whose digits choose among equal paths to each chip, shape (N,).
+
+        A chip's index; on rail-optimised fabrics its index in the order (rail,
+        index), so that the chips under one leaf have consecutive addresses.
+        """
+        address = np.zeros(len(self.nodes), dtype=np.int64)
+        order = np.arange(self.ranks)
+        rail = self.rail[self.rank_nodes]
+        if (rail >= 0).any():
+            order = np.lexsort((order, rail))
+        address[self.rank_nodes[order]] = np.arange(self.ranks)
+        return address
+
+    def __repr__(self) -> str:
+        return f"<Fabric {self.name}: {self.ranks} chips, {len(self.nodes)} nodes, {self.links} links>"
+
+
+def compile_fabric(graph: nx.Graph | Fabric) -> Fabric:
+    """Compile a graph to arrays.
+
+    Parameters
+    ----------
+    graph : networkx graph, or a Fabric (returned as it is)
+
+    Returns
+    -------
+    Fabric
+
+    Raises
+    ------
+    TopologyError
+        If the graph breaks the graph contract; the fault, the node or the link
+        is named.
+
+    Examples
+    --------
+    >>> import topologies
+    >>> compile_fabric(topologies.ring(4, bandwidth="50 GB/s", latency="1 us"))
+    <Fabric ring-4: 4 chips, 4 nodes, 8 links>
+    """
+    if isinstance(graph, Fabric):
+        return graph
+    if not isinstance(graph, nx.Graph):
+        contract.check(graph)
+    nodes = list(graph.nodes)
+    index: dict[Hashable, int] = {node: i for i, node in enumerate(nodes)}
+    attributes = [graph.nodes[node] for node in nodes]
+    kind = _kinds(graph, attributes)
+    tail, head, edges = _ends(graph, index)
+    bandwidth = _numbers(graph, edges, "bandwidth")
+    latency = _numbers(graph, edges, "latency")
+    if (tail == head).any() or not (bandwidth > 0).all() or not (latency >= 0).all():
+        _refuse(graph)
+    if not (np.isfinite(bandwidth).all() and np.isfinite(latency).all()):
+        _refuse(graph)
+    tiers, tier = _tiers(edges)
+    efficiency = np.fromiter((e.get("efficiency", 1.0) for e in edges), dtype=np.float64, count=len(edges))
+    latency_ps = np.rint(latency * PS_PER_SECOND).astype(np.int64)
+    directed = graph.is_directed()
+    if not directed:
+        # Interleaved, so that the two links of an edge are neighbours.
+        tail, head = np.stack([tail, head], 1).reshape(-1), np.stack([head, tail], 1).reshape(-1)
+        bandwidth, efficiency = np.repeat(bandwidth, 2), np.repeat(efficiency, 2)
+        latency_ps, tier = np.repeat(latency_ps, 2), np.repeat(tier, 2)
+    links = tail.size
+    order = np.lexsort((np.arange(links), head, tail))
+    out_start = np.zeros(len(nodes) + 1, dtype=np.int64)
+    np.cumsum(np.bincount(tail, minlength=len(nodes)), out=out_start[1:])
+    dims, wrap, coordinates = _coordinates(graph, attributes)
+    top = graph.graph
+    return Fabric(
+        name=str(top.get("name") or "graph"),
+        library=top.get("library"),
+        routing=str(top.get("routing", "shortest")),
+        domain_routing=str(top.get("domain_routing", "shortest")),
+        nodes=nodes,
+        index=index,
+        kind=kind,
+        level=_integers(attributes, "level"),
+        host=_integers(attributes, "host"),
+        domain=_integers(attributes, "domain"),
+        rail=_integers(attributes, "rail"),
+        rank_nodes=np.flatnonzero(kind == 0).astype(np.int64),
+        tail=tail.astype(np.int32),
+        head=head.astype(np.int32),
+        tier=tier,
+        tiers=tiers,
+        bandwidth=bandwidth,
+        efficiency=efficiency,
+        latency_ps=latency_ps,
+        out_start=out_start,
+        out_link=order.astype(np.int32),
+        reverse=_reverse(tail, head) if directed else (np.arange(links, dtype=np.int32) ^ 1),
+        dims=dims,
+        wrap=wrap,
+        coordinates=coordinates,
+        attributes=dict(top),
+    )
+
+
+def _refuse(graph: nx.Graph) -> None:
+    """Let the contract name the fault that the array checks have found."""
+    contract.check(graph)
+    raise TopologyError(f"{graph!r} breaks the graph contract in a way that check() does not name")
+
+
+def _kinds(graph: nx.Graph, attributes: Sequence[dict[str, Any]]) -> Ints:
+    code = {name: i for i, name in enumerate(KINDS)}
+    kind = np.fromiter((code.get(a.get("kind"), -1) for a in attributes), np.int32, len(attributes))  # type: ignore[arg-type]
+    if (kind < 0).any() or not (kind == 0).any():
+        _refuse(graph)
+    return kind
+
+
+def _ends(graph: nx.Graph, index: dict[Hashable, int]) -> tuple[IntArray, IntArray, list[dict[str, Any]]]:
+    edges = list(graph.edges(data=True))
+    tail = np.fromiter((index[e[0]] for e in edges), dtype=np.int64, count=len(edges))
+    head = np.fromiter((index[e[1]] for e in edges), dtype=np.int64, count=len(edges))
+    return tail, head, [e[2] for e in edges]
+
+
+def _numbers(graph: nx.Graph, edges: Sequence[dict[str, Any]], key: str) -> FloatArray:
+    try:
+        return np.fromiter((e[key] for e in edges), dtype=np.float64, count=len(edges))
+    except (KeyError, TypeError, ValueError):
+        # Text with units, or a fault: the contract reads the one and names the other.
+        contract.check(graph)
+        read = contract.link_bandwidth if key == "bandwidth" else contract.link_latency
+        values: Iterable[float] = (read(e, "an edge") for e in edges)
+        return np.fromiter(values, dtype=np.float64, count=len(edges))
+
+
+def _tiers(edges: Sequence[dict[str, Any]]) -> tuple[tuple[str, ...], Ints]:
+    codes: dict[str, int] = {}
+    tier = np.fromiter(
+        (codes.setdefault(e.get("tier", "link"), len(codes)) for e in edges), dtype=np.int32, count=len(edges)
+    )
+    return tuple(str(t) for t in codes) or ("link",), tier
+
+
+def _integers(attributes: Sequence[dict[str, Any]], key: str) -> Ints:
+    return np.fromiter((int(a.get(key, -1)) for a in attributes), dtype=np.int32, count=len(attributes))
+
+
+def _coordinates(
+    graph: nx.Graph, attributes: Sequence[dict[str, Any]]
+) -> tuple[tuple[int, ...], tuple[bool, ...], Ints]:
+    text = graph.graph.get("dims")
+    if not text:
+        return (), (), np.zeros((len(attributes), 0), dtype=np.int32)
+    dims = tuple(int(d) for d in str(text).split("x"))
+    wrap_text = str(graph.graph.get("wrap", "x".join("0" for _ in dims)))
+    wrap = tuple(w == "1" for w in wrap_text.split("x"))
+    place = np.full((len(attributes), len(dims)), -1, dtype=np.int32)
+    for i, a in enumerate(attributes):
+        if "coord" in a:
+            where = [int(c) for c in str(a["coord"]).split(",")]
+            if len(where) != len(dims) or not all(0 <= c < d for c, d in zip(where, dims, strict=True)):
+                raise TopologyError(f"node {i}: coord {a['coord']!r} is not a place in dims {text!r}")
+            place[i] = where
+    return dims, wrap, place
+
+
+def _reverse(tail: IntArray, head: IntArray) -> Ints:
+    first: dict[tuple[int, int], int] = {}
+    for l, (t, h) in enumerate(zip(tail.tolist(), head.tolist(), strict=True)):
+        first.setdefault((t, h), l)
+    return np.array(
+        [first.get((h, t), -1) for t, h in zip(tail.tolist(), head.tolist(), strict=True)], dtype=np.int32
+    )
+
+
+def _numbered(values: Ints) -> IntArray:
+    """Values renumbered from 0 in the order of first appearance."""
+    _, first, inverse = np.unique(values, return_index=True, return_inverse=True)
+    place = np.empty(first.size, dtype=np.int64)
+    place[np.argsort(first)] = np.arange(first.size)
+    return place[inverse]

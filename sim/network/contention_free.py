@@ -1,0 +1,89 @@
+"""Whole jobs without contention: the recursion of completion times.
+
+Serves two masters. `network="analytic"` takes every transfer at the rate it has
+alone. The fluid network tries it first: as long as no two transfers hold a link
+at the same time, which is watched link by link, it is the fluid model's exact
+answer; at the first overlap the job goes to the event loop from its beginning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from sim.clock import FOREVER
+from sim.network.job import Job
+from sim.network.kernels import maxplus
+from sim.schedule import FloatArray, IntArray
+from sim.transfers import Loaded, load
+
+__all__ = ["Cut", "run_ahead"]
+
+
+@dataclass(slots=True, eq=False)
+class Cut:
+    """Where a job stands: which rank reaches the next repetition when.
+
+    ``pending`` is the round that is not finished (None: the job is), with
+    ``repetition`` repetitions of it done; ``later`` yields the rounds after it.
+    """
+
+    reach: IntArray
+    account: IntArray
+    carried: FloatArray
+    pending: Loaded | None
+    repetition: int
+    later: Iterator[Loaded]
+    rounds: int
+    jumped: int
+    transfers: int
+
+
+def run_ahead(
+    job: Job, capacity: FloatArray, *, horizon: int = FOREVER, jump: bool = True, strict: bool = True
+) -> Cut | None:
+    """Follow a job alone to its end, or to the last repetition that ends by ``horizon``.
+
+    Parameters
+    ----------
+    job : Job
+    capacity : float64 array, shape (links,)
+        Bytes/s of each link.
+    horizon : int
+        Picoseconds.
+    jump : bool
+        Whether to jump over repetitions whose effect is known.
+    strict : bool
+        Whether two transfers on one link at one time end the attempt.
+
+    Returns
+    -------
+    Cut, or None where ``strict`` and two transfers met on a link.
+    """
+    fabric = job.router.fabric
+    links = fabric.links
+    reach = job.arrivals.copy()
+    account = np.zeros((reach.size, maxplus.TIERS + len(fabric.tiers)), dtype=np.int64)
+    busy = np.zeros(links, dtype=np.int64)
+    used_by = np.full(links, -1, dtype=np.int64)
+    carried = np.zeros(links)
+    counts = np.zeros(2, dtype=np.int64)
+    loaded = load(job.rounds(), job.router, job.nodes, capacity, job.costs)
+    rounds = jumped = transfers = 0
+    for number, one in enumerate(loaded):
+        r, paths, costs = one.round, one.paths, one.costs
+        status = maxplus.repeat_round(
+            r.src, r.dst, costs.overhead_ps, paths.latency_ps, one.ideal_ps, costs.reduce_ps, one.tier,
+            costs.wire_bytes, paths.start, paths.link, paths.weight, r.repeat, horizon, jump, strict, number,
+            reach, account, busy, used_by, carried, counts,
+        )  # fmt: skip
+        if status == maxplus.CONFLICT:
+            return None
+        rounds += int(counts[0])
+        jumped += int(counts[1])
+        transfers += int(counts[0]) * r.src.size
+        if status == maxplus.HORIZON:
+            return Cut(reach, account, carried, one, int(counts[0]), loaded, rounds, jumped, transfers)
+    return Cut(reach, account, carried, None, 0, loaded, rounds, jumped, transfers)

@@ -1,0 +1,187 @@
+"""The fluid network: max-min fair rates, compiled, under SimPy.
+
+One SimPy process drives it. It lets the network run ahead to the next event of
+anybody else (`Clock.peek_ps`), so that a collective's millions of internal
+events never become Python objects, yet a fault, a second job or a straggler
+that SimPy schedules cuts in at the exact instant.
+
+A job that is alone is tried without contention first (`contention_free`), which
+costs a recursion of completion times instead of events. Whoever interferes
+makes it a job of the event loop, from the last repetition that was over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import simpy
+
+from sim.clock import FOREVER, Clock, seconds
+from sim.fabric import Fabric
+from sim.network.contention_free import Cut, run_ahead
+from sim.network.event_loop import EventLoop
+from sim.network.job import Cost, Finished, Job
+from sim.network.kernels.maxplus import TIERS
+from sim.schedule import FloatArray
+from sim.transfers import Loaded, load
+from topologies.errors import SimulationError
+
+__all__ = ["FluidNetwork"]
+
+#: Below all of SimPy's priorities: the end of an instant.
+LAST = 2
+
+
+class FluidNetwork:
+    """The default network model.
+
+    Parameters
+    ----------
+    clock : Clock
+        The SimPy environment.
+    fabric : Fabric
+    capacity : float64 array, shape (links,)
+        Bytes/s that payload gets on each link.
+    fast_forward : bool
+        Whether to jump over repetitions whose effect is known. The answer is the
+        same to the last picosecond.
+    """
+
+    def __init__(self, clock: Clock, fabric: Fabric, capacity: FloatArray, *, fast_forward: bool = True) -> None:
+        self.clock = clock
+        self.fabric = fabric
+        self.capacity = capacity.copy()
+        self.loop = EventLoop(fabric, self.capacity, fast_forward)
+        self._fast_forward = fast_forward
+        self._ahead: Job | None = None
+        self._result: Cut | None = None
+        self._settled = np.zeros(fabric.links)
+        self._cost = Cost()
+        self._events: dict[int, simpy.Event] = {}
+        self._wake = clock.event()
+        clock.process(self._drive())
+
+    @property
+    def cost(self) -> Cost:
+        """What has been simulated so far."""
+        c, loop = self._cost, self.loop.cost
+        return Cost(*(getattr(c, k) + getattr(loop, k) for k in Cost.__slots__))
+
+    def launch(self, job: Job) -> simpy.Event:
+        """Start a job now; the event's value is its `Finished`."""
+        event = self.clock.event()
+        self._events[id(job)] = event
+        if self._ahead is None and not self.loop.jobs and self._fast_forward and bool((self.capacity > 0).all()):
+            self._ahead, self._result = job, None
+        else:
+            self._disturb()
+            self.loop.inject(job, *self._fresh(job))
+        if not self._wake.triggered:
+            self._wake.succeed()
+        return event
+
+    def set_capacity(self, link: int, capacity: float) -> None:
+        """Change a link's bytes/s from this instant on; 0 holds its transfers."""
+        self._disturb()
+        self.loop.set_capacity(link, capacity)
+        if not self._wake.triggered:
+            self._wake.succeed()
+
+    def carried(self) -> FloatArray:
+        """Bytes each link has carried so far, shape (links,)."""
+        if self._ahead is not None:
+            self._disturb()
+        elif self.loop.jobs:
+            self._catch_up()
+        return self._settled + self.loop.carried()
+
+    def where(self) -> str:
+        """What is under way, in words."""
+        if self._ahead is not None:
+            return f"{self._ahead.name}: under way"
+        return self.loop.progress()
+
+    # ------------------------------------------------------------------ inside
+
+    def _drive(self) -> Generator[simpy.Event, Any, None]:
+        clock = self.clock
+        while True:
+            while self._ahead is None and not self.loop.jobs:
+                yield self._wake
+                self._wake = clock.event()
+            # Let everyone else have their say at this instant first.
+            while clock.peek_ps() == clock.now_ps:
+                yield clock.timeout_ps(0, LAST)
+            horizon = clock.peek_ps()
+            done = self._advance(horizon)
+            instant = done[0].at_ps if done else horizon
+            if not done and horizon == FOREVER:
+                raise SimulationError(self._stuck())
+            if instant > clock.now_ps:
+                yield clock.timeout_ps(instant - clock.now_ps)
+            for finished in done:
+                self._events.pop(id(finished.job)).succeed(finished)
+
+    def _advance(self, until: int) -> list[Finished]:
+        if self._ahead is None:
+            return self.loop.advance(until)
+        if self._result is None:
+            self._result = run_ahead(self._ahead, self.capacity)
+            if self._result is None:
+                job, self._ahead = self._ahead, None
+                self.loop.inject(job, *self._fresh(job))
+                return self.loop.advance(until)
+        end = int(self._result.reach.max())
+        if end > until:
+            return []
+        finished = Finished(self._ahead, end, self._result.account[int(np.argmax(self._result.reach))].copy())
+        self._settle(self._result)
+        self._ahead = self._result = None
+        return [finished]
+
+    def _settle(self, cut: Cut) -> None:
+        self._settled += cut.carried
+        self._cost.rounds += cut.rounds
+        self._cost.jumped += cut.jumped
+        self._cost.transfers += cut.transfers
+
+    def _fresh(self, job: Job) -> tuple[Any, Any, Iterator[Loaded]]:
+        columns = TIERS + len(self.fabric.tiers)
+        account = np.zeros((job.nodes.size, columns), dtype=np.int64)
+        rounds = load(job.rounds(), job.router, job.nodes, self.capacity, job.costs)
+        return job.arrivals, account, rounds
+
+    def _disturb(self) -> None:
+        """Somebody interferes now: the job that ran ahead goes to the event loop."""
+        job, self._ahead, self._result = self._ahead, None, None
+        if job is not None:
+            cut = run_ahead(job, self.capacity, horizon=self.clock.now_ps)
+            if cut is None:
+                self.loop.inject(job, *self._fresh(job))
+            else:
+                self._settle(cut)
+                pending = iter(()) if cut.pending is None else iter((cut.pending,))
+                self.loop.inject(job, cut.reach, cut.account, chain(pending, cut.later), cut.repetition)
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Bring the event loop to the present instant."""
+        done = self.loop.advance(self.clock.now_ps)
+        for finished in done:
+            self._events.pop(id(finished.job)).succeed(finished)
+
+    def _stuck(self) -> str:
+        f = self.fabric
+        waiting = self.loop.waiting()
+        if not waiting:
+            return f"{f.name}: nothing can happen any more, and not all is done: {self.where()}"
+        job, src, dst, link = waiting[0]
+        tail, head = f.nodes[int(f.tail[link])], f.nodes[int(f.head[link])]
+        return (
+            f"{f.name}: at {seconds(self.loop.now_ps):.9g} s nothing can happen any more: {len(waiting)} transfers "
+            f"wait, the first of {job.name} from rank {src} to rank {dst} for link {tail!r} -> {head!r} with "
+            f"bandwidth 0; set the link up again with set_link"
+        )

@@ -1,0 +1,158 @@
+"""From a request to a job: checked names, ranks, schedule, protocol.
+
+One place where ``kind, size, algorithm="auto", ...`` become a schedule on
+certain chips, for one-call runs and for `World` alike.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sim import collectives
+from sim.fabric import Fabric
+from sim.libraries import Choice, Library, choose, library
+from sim.routing import Router
+from sim.schedule import IntArray, Schedule
+from topologies import units
+from topologies.errors import ScheduleError, TopologyError, UnitError
+
+__all__ = ["Plan", "Size", "as_library", "as_size", "chip_nodes", "plan"]
+
+#: A number of bytes, text with a unit, or a (p, p) matrix of bytes.
+Size = float | str | npt.NDArray[Any] | Sequence[Sequence[float]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """What is going to be simulated: a schedule, on nodes, with a protocol's costs."""
+
+    schedule: Schedule
+    nodes: IntArray
+    router: Router
+    library: Library
+    choice: Choice
+    groups: IntArray | None
+
+
+def as_library(name: str | Library | None, fabric: Fabric) -> Library:
+    """A library: the one given, else the machine's own, else ``ideal``."""
+    if isinstance(name, Library):
+        return name
+    return library(name or fabric.library or "ideal")
+
+
+def as_size(kind: str, size: Size) -> float | npt.NDArray[np.float64]:
+    """Bytes as a number > 0, or a matrix of bytes for an uneven all-to-all.
+
+    Raises
+    ------
+    UnitError
+        If there is no unit, a unit of another kind, or not a size.
+    """
+    if isinstance(size, str | int | float | np.number):
+        return units.size(size, name="size")
+    try:
+        matrix = np.asarray(size, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise UnitError(f"size (={size!r}) must be bytes, text with a unit, or a matrix of bytes") from None
+    if kind != "all_to_all" or matrix.ndim != 2:
+        raise UnitError(f"size: {kind} takes one number of bytes, not an array of shape {matrix.shape}")
+    return matrix
+
+
+def chip_nodes(fabric: Fabric, ranks: int | Sequence[Any] | None) -> IntArray:
+    """Nodes of the ranks that take part, in rank order.
+
+    Parameters
+    ----------
+    fabric : Fabric
+    ranks : None, int, or sequence
+        All chips; the first so many; or chip names in rank order.
+
+    Raises
+    ------
+    TopologyError
+        If a chip is not there, not a chip, or listed twice.
+    """
+    if ranks is None:
+        return fabric.rank_nodes
+    if not isinstance(ranks, Sequence | np.ndarray | range):
+        try:
+            count = operator.index(ranks)
+        except TypeError:
+            raise TopologyError(f"ranks (={ranks!r}) must be a number of chips or a list of chips") from None
+        if not 1 <= count <= fabric.ranks:
+            raise TopologyError(f"ranks (={count}) must be 1 to {fabric.ranks}, the chips of {fabric.name}")
+        return fabric.rank_nodes[:count]
+    nodes = []
+    seen: dict[Any, int] = {}
+    for place, chip in enumerate(ranks):
+        name = chip.item() if isinstance(chip, np.generic) else chip
+        if name not in fabric.index or fabric.kind[fabric.index[name]] != 0:
+            raise TopologyError(f"rank {place}: {name!r} is not a chip of {fabric.name}; see topologies.chips(graph)")
+        if name in seen:
+            raise TopologyError(f"rank {place}: chip {name!r} is listed twice (also as rank {seen[name]})")
+        seen[name] = place
+        nodes.append(fabric.index[name])
+    if not nodes:
+        raise TopologyError("ranks (=[]) must name at least one chip")
+    return np.array(nodes, dtype=np.int64)
+
+
+def plan(
+    kind: str,
+    router: Router,
+    size: Size,
+    *,
+    ranks: int | Sequence[Any] | None = None,
+    algorithm: str = "auto",
+    protocol: str = "auto",
+    library: str | Library | None = None,
+    **options: Any,
+) -> Plan:
+    """Check a request and choose what it leaves open.
+
+    Raises
+    ------
+    UnknownNameError, UnitError, TopologyError, ScheduleError
+        If a name, the size, the ranks or an option has no meaning, or no algorithm
+        can serve so many ranks.
+    """
+    fabric = router.fabric
+    collectives.algorithms(kind)  # refuses an unknown collective first
+    chosen = as_library(library, fabric)
+    amount = as_size(kind, size)
+    nodes = chip_nodes(fabric, ranks)
+    if not isinstance(amount, float) and amount.shape != (nodes.size, nodes.size):
+        raise ScheduleError(f"size: matrix of shape {amount.shape} for {nodes.size} ranks; give ({nodes.size}, {nodes.size})")
+    groups = _groups(fabric, nodes)
+
+    def build(name: str) -> Schedule:
+        given = dict(options)
+        if groups is not None and "groups" in collectives.options(kind, name):
+            given.setdefault("groups", groups)
+        return collectives.build(kind, nodes.size, amount, name, **given)
+
+    choice = choose(
+        build, kind, chosen, router, nodes, algorithm=algorithm, protocol=protocol, groups=options.get("groups", groups)
+    )
+    return Plan(choice.schedule, nodes, router, chosen, choice, groups)
+
+
+def _groups(fabric: Fabric, nodes: IntArray) -> IntArray | None:
+    """Group of each rank that takes part, renumbered; None where grouping says nothing."""
+    whole = fabric.groups()
+    if whole is None:
+        return None
+    place = np.full(len(fabric.nodes), -1, dtype=np.int64)
+    place[fabric.rank_nodes] = whole
+    _, groups = np.unique(place[nodes], return_inverse=True)
+    if not 1 < int(groups.max()) + 1 < nodes.size:
+        return None
+    return np.asarray(groups, dtype=np.int64)

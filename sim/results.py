@@ -1,0 +1,239 @@
+"""What a run gives back: the time, where it went, and what would have been possible."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sim.bounds import bus_factor
+from sim.clock import PS_PER_SECOND
+from sim.fabric import Fabric
+from sim.network.job import CAUSES, Cost, Finished
+from sim.plan import Plan
+from sim.schedule import FloatArray
+from sim.world import link_table
+from topologies import units
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Run"]
+
+#: Links shown by `explain`.
+HOTTEST = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One simulated collective.
+
+    Attributes
+    ----------
+    kind, algorithm, protocol, library : str
+        What was run.
+    ranks : int
+    size : float
+        Bytes, as nccl-tests counts them.
+    time : float
+        Seconds from the call to the last rank's end.
+    lower_bound : float
+        Seconds that no algorithm can beat on this fabric.
+    cost : Cost
+        Events, transfers, solves, rounds, and rounds jumped over.
+    """
+
+    fabric: Fabric
+    plan: Plan
+    network: str
+    finished: Finished
+    carried: FloatArray
+    time: float
+    lower_bound: float
+    cost: Cost
+
+    @property
+    def kind(self) -> str:
+        """The collective."""
+        return self.plan.schedule.kind
+
+    @property
+    def algorithm(self) -> str:
+        """The algorithm's name."""
+        return self.plan.schedule.algorithm
+
+    @property
+    def protocol(self) -> str:
+        """The protocol's name."""
+        return self.plan.choice.protocol
+
+    @property
+    def library(self) -> str:
+        """The library's name."""
+        return self.plan.library.name
+
+    @property
+    def ranks(self) -> int:
+        """Number of ranks."""
+        return self.plan.schedule.ranks
+
+    @property
+    def size(self) -> float:
+        """Bytes, as nccl-tests counts them."""
+        return self.plan.schedule.size
+
+    @property
+    def algbw(self) -> float:
+        """Size over time, bytes/s; infinite for one rank alone, which needs no time."""
+        return self.size / self.time if self.time > 0 else float("inf")
+
+    @property
+    def busbw(self) -> float:
+        """Bus bandwidth, bytes/s: ``algbw`` times nccl-tests' factor; 0 for one rank alone."""
+        factor = bus_factor(self.kind, self.ranks) if self.kind != "barrier" else 0.0
+        return self.algbw * factor if factor else 0.0
+
+    @property
+    def efficiency(self) -> float:
+        """Lower bound over time, 0 to 1."""
+        return self.lower_bound / self.time if self.time > 0 else 1.0
+
+    @cached_property
+    def breakdown(self) -> dict[str, float]:
+        """Seconds by cause along the critical path of the last rank; they add up to `time`.
+
+        ``overhead`` (launch, protocol, reduction), ``latency`` (links),
+        ``serialisation:TIER`` (bytes over the narrowest link of an undisturbed
+        path), ``serialisation:protocol`` (a protocol's own rate), ``contention``
+        (beyond that) and ``waiting`` (nobody moved for it).
+        """
+        account = self.finished.account / PS_PER_SECOND
+        by = dict(zip(CAUSES, account.tolist(), strict=False))
+        launch = self.plan.library.launch if self.ranks > 1 else 0.0
+        parts = {"overhead": by["overhead"] + launch, "latency": by["latency"]}
+        for tier, value in zip(self.fabric.tiers, account[len(CAUSES) :].tolist(), strict=True):
+            if value:
+                parts[f"serialisation:{tier}"] = value
+        if by["capped"]:
+            parts["serialisation:protocol"] = by["capped"]
+        parts["contention"] = by["contention"]
+        parts["waiting"] = max(0.0, self.time - sum(parts.values()))
+        if parts["waiting"] < 1e-12:
+            parts["waiting"] = 0.0
+        return parts
+
+    @property
+    def bounded_by(self) -> str:
+        """The largest share of `breakdown`, in a word or two."""
+        if self.ranks == 1:
+            return "nothing"
+        return max(self.breakdown, key=lambda cause: self.breakdown[cause])
+
+    @cached_property
+    def links(self) -> pd.DataFrame:
+        """Columns tail, head, tier, bandwidth (bytes/s), bytes, utilisation (0 to 1)."""
+        return link_table(self.fabric, self.carried, self.time)
+
+    @cached_property
+    def rounds(self) -> pd.DataFrame:
+        """The schedule: columns label, repeat, transfers, bytes (of one repetition), reduce."""
+        import pandas as pd
+
+        rows = [(r.label, r.repeat, r.src.size, float(r.bytes.sum()), r.reduce) for r in self.plan.schedule.rounds()]
+        return pd.DataFrame(rows, columns=["label", "repeat", "transfers", "bytes", "reduce"])
+
+    def hottest(self, count: int = HOTTEST) -> list[tuple[str, str, float]]:
+        """The busiest links: (link, tier, utilisation), busiest first."""
+        if self.time <= 0:
+            return []
+        used = self.carried / (self.fabric.bandwidth * self.time)
+        order = np.argsort(-used, kind="stable")[:count]
+        f = self.fabric
+        return [
+            (f"{f.nodes[f.tail[l]]} -> {f.nodes[f.head[l]]}", f.tiers[f.tier[l]], float(used[l]))
+            for l in order
+            if used[l] > 0
+        ]
+
+    def explain(self) -> str:
+        """What bounded the time, in words and figures."""
+        if self.ranks == 1:
+            return f"{self.kind} of {units.format_size(self.size)} by one chip alone: nothing to send."
+        lines = [
+            f"{self.kind} of {units.format_size(self.size)} by {self.ranks} chips of {self.fabric.name}: "
+            f"{units.format_time(self.time)}, bus bandwidth {units.format_bandwidth(self.busbw)}.",
+            f"Algorithm {self.algorithm}, protocol {self.protocol} of {self.library}"
+            + (f" ({self._alternatives()})." if self.plan.choice.estimates else ", as asked."),
+            "Where the time went (critical path of the last rank):",
+        ]
+        for cause, spent in sorted(self.breakdown.items(), key=lambda item: -item[1]):
+            if spent > 0:
+                lines.append(f"  {cause:<28} {units.format_time(spent):>10}  {100 * spent / self.time:5.1f} %")
+        hot = self.hottest()
+        if hot:
+            lines.append("Hottest links (share of their bandwidth over the whole run):")
+            lines += [f"  {link:<28} {tier:<12} {100 * used:5.1f} %" for link, tier, used in hot]
+        lines.append(
+            f"Lower bound {units.format_time(self.lower_bound)}: the run takes {1 / self.efficiency:.3g} times that."
+            if self.efficiency > 0
+            else "No lower bound."
+        )
+        return "\n".join(lines)
+
+    def _alternatives(self) -> str:
+        items = list(self.plan.choice.estimates.items())
+        _, best = items[0]
+        for (name, protocol), value in items[1:]:
+            if name != self.algorithm:
+                return f"estimated {units.format_time(best)}; next best {name}, {protocol}: {units.format_time(value)}"
+        return f"estimated {units.format_time(best)}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The run as plain numbers and text, fit for JSON."""
+        return {
+            "machine": self.fabric.name,
+            "chips": self.fabric.ranks,
+            "collective": self.kind,
+            "ranks": self.ranks,
+            "size": self.size,
+            "algorithm": self.algorithm,
+            "protocol": self.protocol,
+            "library": self.library,
+            "network": self.network,
+            "time": self.time,
+            "algbw": self.algbw,
+            "busbw": self.busbw,
+            "lower_bound": self.lower_bound,
+            "efficiency": self.efficiency,
+            "bounded_by": self.bounded_by,
+            "breakdown": self.breakdown,
+            "events": self.cost.events,
+            "transfers": self.cost.transfers,
+            "solves": self.cost.solves,
+            "rounds": self.cost.rounds,
+            "rounds_jumped": self.cost.jumped,
+        }
+
+    def __repr__(self) -> str:
+        return (
+            f"<Run {self.kind} of {units.format_size(self.size)} on {self.fabric.name}, {self.ranks} ranks, "
+            f"{self.algorithm}: {units.format_time(self.time)}, {units.format_bandwidth(self.busbw)}>"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td style='text-align:left'>{html.escape(cause)}</td><td>{units.format_time(spent)}</td>"
+            f"<td>{100 * spent / self.time if self.time else 0:.1f} %</td></tr>"
+            for cause, spent in self.breakdown.items()
+            if spent > 0
+        )
+        return (
+            f"<b>{html.escape(self.kind)}</b> of {units.format_size(self.size)} by {self.ranks} chips of "
+            f"{html.escape(self.fabric.name)}<br>{html.escape(self.algorithm)}, {html.escape(self.protocol)} "
+            f"({html.escape(self.library)}): <b>{units.format_time(self.time)}</b>, bus bandwidth "
+            f"<b>{units.format_bandwidth(self.busbw)}</b>, {100 * self.efficiency:.0f} % of the lower bound's speed"
+            f"<table><tr><th style='text-align:left'>critical path</th><th>time</th><th>share</th></tr>{rows}</table>"
+        )

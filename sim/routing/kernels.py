@@ -1,0 +1,253 @@
+"""Compiled path finding: climbing, shortest paths, dimension order.
+
+All kernels append the links of transfer after transfer to ``link`` and
+``weight`` and note where each begins; a transfer for which they find no path
+keeps a length of zero, and the caller decides what that means.
+"""
+
+from __future__ import annotations
+
+from sim.compiled import compiled
+
+__all__ = ["climb", "dimension_order", "shortest"]
+
+
+@compiled
+def climb(src, dst, address, level, up_start, up_link, head, reverse, bandwidth, latency, planes, link, weight, begin, delay):  # type: ignore[no-untyped-def]  # noqa: E501
+    """Up/down paths: both ends climb with the destination's digits until they meet.
+
+    At a node with n upward links the climb takes number ``(address // stride) % n``,
+    and stride grows by the factor n: D-mod-k. The way down is the climb of the
+    destination, backwards. A source with several upward links is sprayed: one
+    such path for each, weighted by bandwidth.
+
+    Returns the number of entries written.
+    """
+    at = 0
+    down = planes.copy()  # scratch: links of the way down, deepest last
+    for i in range(src.size):
+        begin[i] = at
+        s, d = src[i], dst[i]
+        first, last = up_start[s], up_start[s + 1]
+        if last - first != up_start[d + 1] - up_start[d] or last == first:
+            continue
+        total = 0.0
+        for u in range(first, last):
+            total += bandwidth[up_link[u]]
+        slowest = 0
+        met = True
+        for u in range(first, last):
+            plane = u - first
+            up = up_link[u]
+            back = reverse[up_link[up_start[d] + plane]]
+            share = 1.0 if last - first == 1 else bandwidth[up] / total
+            a = head[up]
+            b = head[up_link[up_start[d] + plane]]
+            lag = latency[up]
+            link[at] = up
+            weight[at] = share
+            at += 1
+            depth = 0
+            if back < 0:
+                met = False
+                break
+            down[depth] = back
+            depth += 1
+            lag += latency[back]
+            stride = 1
+            while a != b:
+                low = min(level[a], level[b])
+                rises_a = level[a] == low
+                rises_b = level[b] == low
+                width = 1
+                if rises_a:
+                    n = up_start[a + 1] - up_start[a]
+                    if n == 0:
+                        met = False
+                        break
+                    up = up_link[up_start[a] + (address[d] // stride) % n]
+                    width = n
+                    link[at] = up
+                    weight[at] = share
+                    at += 1
+                    lag += latency[up]
+                    a = head[up]
+                if rises_b:
+                    n = up_start[b + 1] - up_start[b]
+                    if n == 0:
+                        met = False
+                        break
+                    up = up_link[up_start[b] + (address[d] // stride) % n]
+                    width = max(width, n)
+                    back = reverse[up]
+                    if back < 0:
+                        met = False
+                        break
+                    down[depth] = back
+                    depth += 1
+                    lag += latency[back]
+                    b = head[up]
+                stride *= width
+            if not met:
+                break
+            for j in range(depth - 1, -1, -1):
+                link[at] = down[j]
+                weight[at] = share
+                at += 1
+            slowest = max(slowest, lag)
+        if not met:
+            at = begin[i]
+            continue
+        delay[i] = slowest
+        if last - first > 1:
+            # Planes that share a link hold it once, with the sum of their shares.
+            end = at
+            at = begin[i]
+            for e in range(begin[i], end):
+                for known in range(begin[i], at):
+                    if link[known] == link[e]:
+                        weight[known] += weight[e]
+                        break
+                else:
+                    link[at] = link[e]
+                    weight[at] = weight[e]
+                    at += 1
+    begin[src.size] = at
+    return at
+
+
+@compiled
+def shortest(order, src, dst, zone, transit, in_start, in_link, tail, out_start, out_link, head, address, latency, distance, queue, link, piece, length, delay):  # type: ignore[no-untyped-def]  # noqa: E501
+    """Paths of fewest links; equal choices by the destination's digits.
+
+    One breadth-first search a destination (a destination with a single way in is
+    searched for from there, so that chips under one switch share it), backwards
+    over links into nodes of the destination's zone; only ``transit`` nodes are
+    passed through. ``order`` sorts the transfers by destination. ``distance`` must
+    be -1 everywhere and is left so.
+
+    Returns the number of entries written, or -1 - needed if ``link`` is too short.
+    """
+    at = 0
+    reached = 0
+    target = -1
+    for o in range(order.size):
+        i = order[o]
+        s, d = src[i], dst[i]
+        final = -1
+        goal = d
+        for e in range(in_start[d], in_start[d + 1]):
+            l = in_link[e]
+            if zone[tail[l]] == zone[d] and (transit[tail[l]] or tail[l] == s):
+                if final >= 0:
+                    final = -1
+                    break
+                final = l
+        # A single way in: search for its tail, once for all that hang there.
+        if final >= 0 and transit[tail[final]]:
+            goal = tail[final]
+        else:
+            final = -1
+        if goal != target:
+            for q in range(reached):
+                distance[queue[q]] = -1
+            target = goal
+            distance[goal] = 0
+            queue[0] = goal
+            reached, done = 1, 0
+            while done < reached:
+                v = queue[done]
+                done += 1
+                if v != goal and not transit[v]:
+                    continue
+                for e in range(in_start[v], in_start[v + 1]):
+                    u = tail[in_link[e]]
+                    if distance[u] < 0 and zone[u] == zone[goal]:
+                        distance[u] = distance[v] + 1
+                        queue[reached] = u
+                        reached += 1
+        piece[i] = at
+        length[i] = 0
+        if distance[s] < 0:
+            continue
+        hops = distance[s] + (1 if final >= 0 else 0)
+        if at + hops > link.size:
+            for q in range(reached):
+                distance[queue[q]] = -1
+            return -1 - (at + hops)
+        v = s
+        stride = 1
+        lag = 0
+        while v != goal:
+            n = 0
+            for e in range(out_start[v], out_start[v + 1]):
+                w = head[out_link[e]]
+                if distance[w] == distance[v] - 1 and (w == goal or transit[w]):
+                    n += 1
+            pick = (address[d] // stride) % n
+            for e in range(out_start[v], out_start[v + 1]):
+                w = head[out_link[e]]
+                if distance[w] == distance[v] - 1 and (w == goal or transit[w]):
+                    if pick == 0:
+                        link[at] = out_link[e]
+                        at += 1
+                        lag += latency[out_link[e]]
+                        v = w
+                        break
+                    pick -= 1
+            stride *= n
+        if final >= 0:
+            link[at] = final
+            at += 1
+            lag += latency[final]
+        length[i] = hops
+        delay[i] = lag
+    for q in range(reached):
+        distance[queue[q]] = -1
+    return at
+
+
+@compiled
+def dimension_order(src, dst, place, dims, wrap, node_at, out_start, out_link, head, latency, link, begin, delay):  # type: ignore[no-untyped-def]  # noqa: E501
+    """Torus and mesh paths: one dimension after the other, the shorter way round.
+
+    Where both ways are equally long, upwards. ``node_at`` maps the row-major
+    number of a place to its node, or -1.
+
+    Returns the number of entries written.
+    """
+    at = 0
+    here = place[0].copy()
+    for i in range(src.size):
+        begin[i] = at
+        lag = 0
+        v = src[i]
+        here[:] = place[v]
+        goal = place[dst[i]]
+        found = True
+        for k in range(dims.size):
+            while found and here[k] != goal[k]:
+                step = 1 if goal[k] > here[k] else -1
+                if wrap[k]:
+                    ahead = (goal[k] - here[k]) % dims[k]
+                    step = 1 if 2 * ahead <= dims[k] else -1
+                here[k] = (here[k] + step) % dims[k]
+                number = 0
+                for j in range(dims.size):
+                    number = number * dims[j] + here[j]
+                w = node_at[number]
+                found = False
+                for e in range(out_start[v], out_start[v + 1]):
+                    if head[out_link[e]] == w:
+                        link[at] = out_link[e]
+                        at += 1
+                        lag += latency[out_link[e]]
+                        found = True
+                        break
+                v = w
+        if found:
+            delay[i] = lag
+        else:
+            at = begin[i]
+    begin[src.size] = at
+    return at

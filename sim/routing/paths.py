@@ -1,0 +1,77 @@
+"""Paths: the links that each of m transfers holds, with weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sim.compiled import compiled
+from sim.schedule import FloatArray, IntArray
+
+__all__ = ["Paths", "merge"]
+
+Ints = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Paths:
+    """Links of m transfers.
+
+    Attributes
+    ----------
+    start : int64 array, shape (m + 1,)
+        Transfer i holds ``link[start[i]:start[i + 1]]``.
+    link : int32 array
+    weight : float64 array
+        Share of the transfer's rate that each link carries: 1 on a plain path, less
+        where the transfer is sprayed over planes.
+    latency_ps : int64 array, shape (m,)
+        Sum of the link latencies; of the slowest plane where sprayed.
+    """
+
+    start: IntArray
+    link: Ints
+    weight: FloatArray
+    latency_ps: IntArray
+
+    def __len__(self) -> int:
+        return int(self.latency_ps.size)
+
+
+def merge(count: int, parts: list[tuple[IntArray, Paths]]) -> Paths:
+    """Put the paths of disjoint subsets of transfers together.
+
+    Parameters
+    ----------
+    count : int
+        Number of transfers in all.
+    parts : list of (which, paths)
+        ``which`` numbers the transfers that ``paths`` serves.
+    """
+    if len(parts) == 1 and parts[0][0].size == count:
+        return parts[0][1]
+    lengths = np.zeros(count, dtype=np.int64)
+    latency = np.zeros(count, dtype=np.int64)
+    for which, paths in parts:
+        lengths[which] = np.diff(paths.start)
+        latency[which] = paths.latency_ps
+    start = np.zeros(count + 1, dtype=np.int64)
+    np.cumsum(lengths, out=start[1:])
+    link = np.empty(int(start[-1]), dtype=np.int32)
+    weight = np.empty(int(start[-1]), dtype=np.float64)
+    for which, paths in parts:
+        copy_pieces(which, paths.start, paths.link, paths.weight, start, link, weight)
+    return Paths(start, link, weight, latency)
+
+
+@compiled
+def copy_pieces(which, start, link, weight, out_start, out_link, out_weight):  # type: ignore[no-untyped-def]
+    """Copy piece i of the input to the place of transfer ``which[i]``."""
+    for i in range(which.size):
+        at = out_start[which[i]]
+        for e in range(start[i], start[i + 1]):
+            out_link[at] = link[e]
+            out_weight[at] = weight[e]
+            at += 1

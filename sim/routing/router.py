@@ -1,0 +1,220 @@
+"""The router: the rules of one fabric, compiled once, asked for many pairs.
+
+Between two chips the smallest scope that holds both is used: their scale-up
+domain, else their host, else the scale-out fabric (docs/design.md).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from sim.fabric import Fabric
+from sim.routing import kernels
+from sim.routing.paths import Paths, merge
+from sim.schedule import IntArray
+from topologies.errors import RouteError, nearest
+
+__all__ = ["ROUTINGS", "Router"]
+
+#: Names that ``routing=`` takes. ``minimal`` (dragonfly) and ``ecmp`` are
+#: ``shortest`` by other names: fewest hops, equal choices by digits.
+ROUTINGS = ("up_down", "dimension_order", "shortest", "minimal", "ecmp")
+
+Ints = npt.NDArray[np.int32]
+Bools = npt.NDArray[np.bool_]
+
+
+class _Climber:
+    """Up-links of one scope in compressed rows: those from which its top can be reached."""
+
+    def __init__(self, fabric: Fabric, inside: bool) -> None:
+        tail, head, level = fabric.tail, fabric.head, fabric.level
+        upward = (level[head] > level[tail]) & (level[tail] >= 0)
+        if inside:
+            upward &= (fabric.domain[tail] >= 0) & (fabric.domain[tail] == fabric.domain[head])
+        else:
+            outside = fabric.domain < 0
+            upward &= outside[head] & (outside[tail] | (fabric.kind[tail] == 0))
+            upward &= self._reaches_top(fabric, outside, upward)[head]
+        in_order = fabric.out_link[upward[fabric.out_link]]
+        self.up_link = in_order
+        self.up_start = np.zeros(len(fabric.nodes) + 1, dtype=np.int64)
+        np.cumsum(np.bincount(tail[in_order], minlength=len(fabric.nodes)), out=self.up_start[1:])
+        planes = int(np.diff(self.up_start)[fabric.rank_nodes].max(initial=1))
+        self.entries = max(1, planes) * 2 * max(1, int(level.max(initial=0)) + 1)
+
+    @staticmethod
+    def _reaches_top(fabric: Fabric, outside: Bools, upward: Bools) -> Bools:
+        levels = np.where(outside, fabric.level, -1)
+        reaches = levels == levels.max()
+        links = np.flatnonzero(upward)
+        for level in np.unique(levels[levels >= 0])[::-1]:
+            here = links[fabric.level[fabric.tail[links]] == level]
+            reaches[fabric.tail[here[reaches[fabric.head[here]]]]] = True
+        return np.asarray(reaches)
+
+    def paths(self, fabric: Fabric, address: IntArray, src: IntArray, dst: IntArray) -> Paths:
+        count = src.size
+        link = np.empty(count * self.entries, dtype=np.int32)
+        weight = np.empty(count * self.entries)
+        start = np.zeros(count + 1, dtype=np.int64)
+        delay = np.zeros(count, dtype=np.int64)
+        scratch = np.empty(self.entries, dtype=np.int64)
+        used = kernels.climb(
+            src, dst, address, fabric.level, self.up_start, self.up_link, fabric.head, fabric.reverse,
+            fabric.bandwidth, fabric.latency_ps, scratch, link, weight, start, delay,
+        )  # fmt: skip
+        return Paths(start, link[:used].copy(), weight[:used].copy(), delay)
+
+
+class Router:
+    """Finds the links between chips of one fabric.
+
+    Parameters
+    ----------
+    fabric : Fabric
+    routing : str, optional
+        One of `ROUTINGS`; replaces the fabric's own choice in every scope.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such routing.
+    RouteError
+        If the fabric lacks what the routing needs (levels, coordinates).
+    """
+
+    def __init__(self, fabric: Fabric, routing: str | None = None) -> None:
+        self.fabric = fabric
+        for name in (routing, fabric.routing, fabric.domain_routing):
+            if name is not None and name not in ROUTINGS:
+                raise nearest("routing", name, ROUTINGS)
+        self.routing = routing or fabric.routing
+        self.domain_routing = routing or fabric.domain_routing
+        self.address = fabric.address()
+        self._climbers: dict[bool, _Climber] = {}
+        self._in: tuple[IntArray, Ints] | None = None
+        if routing == "up_down" and (fabric.level[fabric.rank_nodes] < 0).any():
+            raise RouteError(f"routing 'up_down' needs a level on every node; {fabric.name} has none")
+        if routing == "dimension_order" and not fabric.dims:
+            raise RouteError(f"routing 'dimension_order' needs dims and coord; {fabric.name} has none")
+
+    def route(self, src: IntArray, dst: IntArray) -> Paths:
+        """Links of each transfer.
+
+        Parameters
+        ----------
+        src, dst : int64 arrays, shape (m,)
+            Nodes (chips) at both ends.
+
+        Raises
+        ------
+        RouteError
+            If no path joins a pair; the pair is named.
+        """
+        f = self.fabric
+        todo = np.arange(src.size)
+        inside = (f.domain[src] >= 0) & (f.domain[src] == f.domain[dst])
+        same_host = ~inside & (f.host[src] >= 0) & (f.host[src] == f.host[dst]) & (f.domain[src] >= 0)
+        parts: list[tuple[IntArray, Paths]] = []
+        left = np.concatenate(
+            [
+                self._scope(parts, todo[inside], src, dst, self.domain_routing, "domain"),
+                self._scope(parts, todo[same_host], src, dst, "shortest", "host"),
+                todo[~inside & ~same_host],
+            ]
+        )
+        left = self._scope(parts, np.sort(left), src, dst, self.routing, "all")
+        if left.size:
+            i = int(left[0])
+            a, b = f.nodes[int(src[i])], f.nodes[int(dst[i])]
+            raise RouteError(
+                f"{f.name}: no path from chip {a!r} to chip {b!r}; join them by links, or see topologies.check"
+            )
+        return merge(src.size, parts)
+
+    def _scope(
+        self,
+        parts: list[tuple[IntArray, Paths]],
+        which: IntArray,
+        src: IntArray,
+        dst: IntArray,
+        routing: str,
+        scope: str,
+    ) -> IntArray:
+        """Route the transfers ``which`` in one scope; give back those it cannot serve."""
+        if not which.size:
+            return which
+        s, d = np.ascontiguousarray(src[which]), np.ascontiguousarray(dst[which])
+        if routing == "dimension_order" and self.fabric.dims:
+            which = self._keep(parts, which, self._dimension_order(s, d))
+        elif routing == "up_down":
+            inside = scope == "domain"
+            if inside not in self._climbers:
+                self._climbers[inside] = _Climber(self.fabric, inside)
+            which = self._keep(parts, which, self._climbers[inside].paths(self.fabric, self.address, s, d))
+        if which.size:
+            s, d = np.ascontiguousarray(src[which]), np.ascontiguousarray(dst[which])
+            which = self._keep(parts, which, self._shortest(s, d, scope))
+        return which
+
+    @staticmethod
+    def _keep(parts: list[tuple[IntArray, Paths]], which: IntArray, paths: Paths) -> IntArray:
+        """Keep the paths that were found; give back the transfers without one."""
+        found = np.diff(paths.start) > 0
+        if found.all():
+            parts.append((which, paths))
+            return which[:0]
+        if found.any():
+            start = np.concatenate([[0], np.cumsum(np.diff(paths.start)[found])])
+            parts.append((which[found], Paths(start, paths.link, paths.weight, paths.latency_ps[found])))
+        return which[~found]
+
+    def _shortest(self, src: IntArray, dst: IntArray, scope: str) -> Paths:
+        f = self.fabric
+        if self._in is None:
+            order = np.lexsort((np.arange(f.links), f.tail, f.head)).astype(np.int32)
+            start = np.zeros(len(f.nodes) + 1, dtype=np.int64)
+            np.cumsum(np.bincount(f.head, minlength=len(f.nodes)), out=start[1:])
+            self._in = (start, order)
+        nodes = len(f.nodes)
+        chip = f.kind == 0
+        if scope == "domain":
+            zone, transit = f.domain, np.ones(nodes, dtype=np.bool_)
+        elif scope == "host":
+            zone, transit = f.host, ~chip & (f.domain < 0)
+        else:
+            zone, transit = np.zeros(nodes, dtype=np.int32), f.domain < 0
+        order = np.argsort(dst, kind="stable")
+        room = 16 * src.size
+        while True:
+            link = np.empty(room, dtype=np.int32)
+            piece, length, delay = (np.zeros(src.size, dtype=np.int64) for _ in range(3))
+            used = kernels.shortest(
+                order, src, dst, zone, transit, self._in[0], self._in[1], f.tail, f.out_start, f.out_link,
+                f.head, self.address, f.latency_ps, np.full(nodes, -1, dtype=np.int32),
+                np.empty(nodes, dtype=np.int64), link, piece, length, delay,
+            )  # fmt: skip
+            if used >= 0:
+                break
+            room = max(2 * room, -used)
+        start = np.zeros(src.size + 1, dtype=np.int64)
+        np.cumsum(length, out=start[1:])
+        within = np.arange(int(start[-1])) - np.repeat(start[:-1], length)
+        return Paths(start, link[np.repeat(piece, length) + within], np.ones(int(start[-1])), delay)
+
+    def _dimension_order(self, src: IntArray, dst: IntArray) -> Paths:
+        f = self.fabric
+        dims = np.array(f.dims, dtype=np.int64)
+        node_at = np.full(int(dims.prod()), -1, dtype=np.int64)
+        placed = np.flatnonzero((f.coordinates >= 0).all(axis=1))
+        node_at[np.ravel_multi_index(tuple(f.coordinates[placed].T), f.dims)] = placed
+        link = np.empty(src.size * int(dims.sum()), dtype=np.int32)
+        start = np.zeros(src.size + 1, dtype=np.int64)
+        delay = np.zeros(src.size, dtype=np.int64)
+        used = kernels.dimension_order(
+            src, dst, f.coordinates.astype(np.int64), dims, np.array(f.wrap), node_at,
+            f.out_start, f.out_link, f.head, f.latency_ps, link, start, delay,
+        )  # fmt: skip
+        return Paths(start, link[:used].copy(), np.ones(used), delay)

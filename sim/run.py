@@ -1,0 +1,291 @@
+"""The one-call face: a collective on a graph, or a table of many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import networkx as nx
+
+from sim import collectives
+from sim.clock import seconds
+from sim.fabric import Fabric, compile_fabric
+from sim.libraries import Library
+from sim.limits import fabric_bound
+from sim.plan import Plan, Size, plan
+from sim.results import Run
+from sim.routing import Router
+from sim.schedule import Schedule
+from sim.world import World
+from topologies.errors import MachineError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "algorithms",
+    "all_gather",
+    "all_reduce",
+    "all_to_all",
+    "broadcast",
+    "collective",
+    "gather",
+    "reduce",
+    "reduce_scatter",
+    "scaling",
+    "scatter",
+    "schedule",
+    "send",
+]
+
+#: Columns of `scaling`.
+COLUMNS = (
+    "machine", "chips", "collective", "size", "algorithm", "protocol", "library", "estimate",
+    "time", "algbw", "busbw", "lower_bound", "efficiency", "bounded_by",
+)  # fmt: skip
+
+
+def collective(
+    kind: str,
+    graph: nx.Graph | Fabric,
+    size: Size,
+    *,
+    ranks: int | Sequence[Any] | None = None,
+    algorithm: str = "auto",
+    protocol: str = "auto",
+    library: str | Library | None = None,
+    routing: str | None = None,
+    network: str = "fluid",
+    fast_forward: bool = True,
+    seed: int = 0,
+    **options: Any,
+) -> Run:
+    """Simulate one collective.
+
+    Parameters
+    ----------
+    kind : str
+        ``"all_reduce"``, ``"all_gather"``, ... (`sim.collectives.kinds`).
+    graph : networkx graph or Fabric
+        What is there.
+    size : float, str, or (p, p) matrix for all-to-all
+        Bytes, or text with a unit; as nccl-tests counts them: the buffer of a rank
+        for all-reduce, broadcast and reduce, the total buffer for the others.
+    ranks : int or sequence, optional
+        The first so many chips, or chips in rank order; all if not given.
+    algorithm, protocol : str
+        A name, or ``"auto"``: as the library chooses.
+    library : str, optional
+        The communication library; else the machine's own, else ``"ideal"``.
+    routing : str, optional
+        Replaces the graph's own routing (`sim.routing.ROUTINGS`).
+    network : {"fluid", "reference", "analytic"}
+        How links are shared; see `sim.network`.
+    fast_forward : bool
+        Whether to jump over repetitions whose effect is known; the answer is the
+        same to the last picosecond.
+    seed : int
+        Kept for the record; nothing here is drawn at random.
+    **options
+        What the algorithm takes besides (``root``, ``groups``, ``pipeline``, ...).
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    ChipweaveError
+        If anything in the request has no meaning; the message says what and where.
+
+    Examples
+    --------
+    >>> import topologies
+    >>> run = collective("all_reduce", topologies.ring(4, bandwidth="50 GB/s", latency="1 us"), "1 MB", algorithm="ring")
+    >>> round(run.time * 1e6, 6)  # 6 (1 us + 250 kB / 50 GB/s)
+    36.0
+    """
+    return _simulate(
+        kind, compile_fabric(graph), size, ranks, algorithm, protocol, library, routing, network, fast_forward, seed, options
+    )
+
+
+def _simulate(
+    kind: str,
+    fabric: Fabric,
+    size: Size,
+    ranks: int | Sequence[Any] | None,
+    algorithm: str,
+    protocol: str,
+    library: str | Library | None,
+    routing: str | None,
+    network: str,
+    fast_forward: bool,
+    seed: int,
+    options: dict[str, Any],
+) -> Run:
+    world = World(
+        fabric, library=library, network=network, routing=routing, fast_forward=fast_forward, seed=seed
+    )
+    planned = plan(
+        kind, world.router, size, ranks=ranks, algorithm=algorithm, protocol=protocol, library=world.library, **options
+    )
+    return _measure(world, planned, network)
+
+
+def _measure(world: World, planned: Plan, network: str) -> Run:
+    done = world.start(planned, planned.schedule.kind)
+    finished = world.run(until=done)
+    # Not env.now: after a single job the clock stands at its end exactly.
+    time = seconds(finished.at_ps)
+    return Run(
+        fabric=world.fabric,
+        plan=planned,
+        network=network,
+        finished=finished,
+        carried=world.network.carried(),
+        time=time if planned.nodes.size > 1 else 0.0,
+        lower_bound=fabric_bound(world.fabric, planned.nodes, planned.groups, planned.schedule),
+        cost=world.network.cost,
+    )
+
+
+def all_reduce(graph: nx.Graph | Fabric, size: Size, **same: Any) -> Run:
+    """Simulate an all-reduce; keywords as for `collective`."""
+    return collective("all_reduce", graph, size, **same)
+
+
+def reduce_scatter(graph: nx.Graph | Fabric, size: Size, **same: Any) -> Run:
+    """Simulate a reduce-scatter; keywords as for `collective`."""
+    return collective("reduce_scatter", graph, size, **same)
+
+
+def all_gather(graph: nx.Graph | Fabric, size: Size, **same: Any) -> Run:
+    """Simulate an all-gather; keywords as for `collective`."""
+    return collective("all_gather", graph, size, **same)
+
+
+def all_to_all(graph: nx.Graph | Fabric, size: Size, **same: Any) -> Run:
+    """Simulate an all-to-all; a (p, p) matrix of bytes is the uneven case. Keywords as for `collective`."""
+    return collective("all_to_all", graph, size, **same)
+
+
+def broadcast(graph: nx.Graph | Fabric, size: Size, **same: Any) -> Run:
+    """Simulate a broadcast; keywords as for `collective`."""
+    return collective("broadcast", graph, size, **same)
+
+
+def reduce(graph: nx.Graph | Fabric, size: Size, **same: Any) -> Run:
+    """Simulate a reduce; keywords as for `collective`."""
+    return collective("reduce", graph, size, **same)
+
+
+def gather(graph: nx.Graph | Fabric, size: Size, **same: Any) -> Run:
+    """Simulate a gather; keywords as for `collective`."""
+    return collective("gather", graph, size, **same)
+
+
+def scatter(graph: nx.Graph | Fabric, size: Size, **same: Any) -> Run:
+    """Simulate a scatter; keywords as for `collective`."""
+    return collective("scatter", graph, size, **same)
+
+
+def send(graph: nx.Graph | Fabric, size: Size, **same: Any) -> Run:
+    """Simulate one message from the first of ``ranks`` to the last; keywords as for `collective`."""
+    return collective("send", graph, size, **same)
+
+
+def algorithms(kind: str) -> list[str]:
+    """Names of the algorithms of a collective.
+
+    Examples
+    --------
+    >>> "ring" in algorithms("all_reduce")
+    True
+    """
+    return collectives.algorithms(kind)
+
+
+def schedule(kind: str, ranks: int, size: Size, algorithm: str, **options: Any) -> Schedule:
+    """The schedule of a collective, to look at, check, or export.
+
+    Examples
+    --------
+    >>> schedule("all_reduce", 6, "6 kB", "ring").check()
+    """
+    from sim.plan import as_size
+
+    return collectives.build(kind, ranks, as_size(kind, size), algorithm, **options)
+
+
+def scaling(
+    machines: str | Iterable[str | dict[str, Any]],
+    chips: int | Iterable[int],
+    sizes: Size | Iterable[float | str],
+    collective: str = "all_reduce",
+    *,
+    estimates: Sequence[str] = ("nominal",),
+    progress: Callable[[int, int, str], None] | None = None,
+    **same: Any,
+) -> pd.DataFrame:
+    """Simulate a collective on machines of growing size.
+
+    Parameters
+    ----------
+    machines : name, or list of names, descriptions or .toml paths
+    chips : int or list of int
+        A machine that does not allow a number is left out there (unless it allows
+        none of them, which is an error).
+    sizes : size or list of sizes
+    collective : str
+    estimates : sequence of {"nominal", "low", "high"}
+        Ends of the soft figures to run at.
+    progress : callable, optional
+        Called with (done, total, what) before each graph.
+    **same
+        As for `collective`.
+
+    Returns
+    -------
+    DataFrame
+        Tidy, one row a point: `COLUMNS`.
+    """
+    import pandas as pd
+
+    import topologies
+
+    names = [machines] if isinstance(machines, str | dict) else list(machines)
+    counts = [chips] if isinstance(chips, int) else list(chips)
+    wanted = [sizes] if isinstance(sizes, str | int | float) else list(sizes)  # type: ignore[arg-type]
+    total = len(names) * len(counts) * len(estimates)
+    rows: list[tuple[Any, ...]] = []
+    done = 0
+    for name in names:
+        allowed = 0
+        refusal: MachineError | None = None
+        label = name if isinstance(name, str) else str(name.get("name", "machine"))
+        for count in counts:
+            for estimate in estimates:
+                if progress:
+                    progress(done, total, f"{label}, {count} chips")
+                done += 1
+                try:
+                    graph = topologies.machine(name, chips=count, estimate=estimate)
+                except MachineError as error:
+                    refusal = error
+                    continue
+                allowed += 1
+                fabric = compile_fabric(graph)
+                for size in wanted:
+                    run = globals()["collective"](collective, fabric, size, **same)
+                    rows.append(
+                        (
+                            label, count, run.kind, run.size, run.algorithm, run.protocol, run.library, estimate,
+                            run.time, run.algbw, run.busbw, run.lower_bound, run.efficiency, run.bounded_by,
+                        )
+                    )  # fmt: skip
+        if not allowed and refusal is not None:
+            raise refusal
+    if progress:
+        progress(total, total, "done")
+    return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -1,0 +1,199 @@
+"""From rounds to transfers: where a schedule meets a fabric.
+
+A `Loaded` is a round with everything a network needs to know about its
+transfers: the links they hold, what they cost before they hold them, their
+wire bytes and how long they last when nobody disturbs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from sim.clock import LATEST, PS_PER_SECOND
+from sim.fabric import Fabric
+from sim.routing import Paths, Router
+from sim.schedule import FloatArray, IntArray, Round
+from topologies.errors import CapacityError
+
+__all__ = ["TICK", "Costs", "Free", "Loaded", "TransferCosts", "duration_ps", "load"]
+
+#: Share of a picosecond by which a duration may exceed a whole number of them
+#: before it is rounded up: rounding in a float's last bit must not cost one.
+#: An odd number on purpose, so that no fraction of bytes lands on it.
+TICK = 0.000912
+
+#: Transfers routed in one call where rounds are small.
+BATCH = 65_536
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TransferCosts:
+    """What a library adds to m transfers.
+
+    Attributes
+    ----------
+    overhead_ps : int64 array, shape (m,)
+        Software time before a transfer holds its links.
+    cap : float64 array, shape (m,)
+        Highest rate in bytes/s, infinite where there is none.
+    wire_bytes : float64 array, shape (m,)
+        Bytes on the wire: payload and what the protocol adds.
+    reduce_ps : int64 array, shape (m,)
+        Time the receiver needs to add what has arrived.
+    """
+
+    overhead_ps: IntArray
+    cap: FloatArray
+    wire_bytes: FloatArray
+    reduce_ps: IntArray
+
+
+class Costs(Protocol):
+    """A library's software costs, as a network asks for them."""
+
+    def of(self, fabric: Fabric, paths: Paths, payload: FloatArray, reduce: bool) -> TransferCosts:
+        """Costs of the transfers that hold ``paths`` with ``payload`` bytes each."""
+
+    def capacity(self, fabric: Fabric) -> FloatArray:
+        """Bytes/s that payload gets on each link, shape (links,)."""
+
+
+class Free:
+    """No software costs: the ideal library, and what `Costs` means at its simplest."""
+
+    def of(self, fabric: Fabric, paths: Paths, payload: FloatArray, reduce: bool) -> TransferCosts:
+        """Nothing, no cap, no added bytes."""
+        nothing = np.zeros(payload.size, dtype=np.int64)
+        return TransferCosts(nothing, np.full(payload.size, np.inf), payload, nothing)
+
+    def capacity(self, fabric: Fabric) -> FloatArray:
+        """The links' own bandwidth."""
+        return fabric.bandwidth
+
+
+def duration_ps(remaining: FloatArray, rate: FloatArray) -> IntArray:
+    """Whole picoseconds until ``remaining`` bytes are through at ``rate`` bytes/s.
+
+    ``ceil(remaining / rate - TICK)``, the rule that every network model follows.
+
+    Examples
+    --------
+    >>> duration_ps(np.array([50e3, 50e3 + 0.01]), np.array([50e9, 50e9])).tolist()
+    [1000000, 1000001]
+    """
+    return np.maximum(np.ceil(remaining * PS_PER_SECOND / rate - TICK), 0.0).astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Loaded:
+    """A round on a fabric: m transfers and their paths.
+
+    ``ideal_ps`` is how long a transfer holds its links when alone, ``tier`` the
+    tier of the link that then limits it (-1: its cap does).
+    """
+
+    round: Round
+    paths: Paths
+    costs: TransferCosts
+    ideal_ps: IntArray
+    tier: IntArray
+
+    @property
+    def delay_ps(self) -> IntArray:
+        """From ready to holding the links: overhead and latency."""
+        return self.costs.overhead_ps + self.paths.latency_ps
+
+    def entries(self) -> int:
+        """Number of (transfer, link) pairs."""
+        return int(self.paths.link.size)
+
+
+def load(
+    rounds: Iterator[Round], router: Router, nodes: IntArray, capacity: FloatArray, costs: Costs
+) -> Iterator[Loaded]:
+    """Route the rounds of a schedule, several in one go, in order and lazily.
+
+    Parameters
+    ----------
+    rounds : iterator of Round
+    router : Router
+    nodes : int64 array, shape (p,)
+        Node of each rank of the schedule.
+    capacity : float64 array, shape (links,)
+        Bytes/s of each link now.
+    costs : Costs
+
+    Yields
+    ------
+    Loaded
+        One a round. Rounds that share their ``src`` and ``dst`` arrays share paths.
+
+    Raises
+    ------
+    RouteError
+        If a pair has no path.
+    CapacityError
+        If a round alone would outlast the 53 days a simulation may last.
+    """
+    waiting: list[Round] = []
+    size = 0
+    last: tuple[Round, Paths] | None = None
+    for round_ in rounds:
+        if last is not None and round_.src is last[0].src and round_.dst is last[0].dst:
+            yield from _batch(waiting, router, nodes, capacity, costs)
+            waiting, size = [], 0
+            yield _loaded(round_, last[1], router.fabric, capacity, costs)
+            continue
+        waiting.append(round_)
+        size += round_.src.size
+        last = None
+        if size >= BATCH or round_.repeat > 1:
+            done = list(_batch(waiting, router, nodes, capacity, costs))
+            last = (round_, done[-1].paths)
+            yield from done
+            waiting, size = [], 0
+    yield from _batch(waiting, router, nodes, capacity, costs)
+
+
+def _batch(
+    rounds: list[Round], router: Router, nodes: IntArray, capacity: FloatArray, costs: Costs
+) -> Iterator[Loaded]:
+    if not rounds:
+        return
+    src = nodes[np.concatenate([r.src for r in rounds])]
+    dst = nodes[np.concatenate([r.dst for r in rounds])]
+    paths = router.route(src, dst)
+    at = 0
+    for r in rounds:
+        first, at = at, at + r.src.size
+        lo, hi = int(paths.start[first]), int(paths.start[at])
+        part = Paths(
+            paths.start[first : at + 1] - lo, paths.link[lo:hi], paths.weight[lo:hi], paths.latency_ps[first:at]
+        )
+        yield _loaded(r, part, router.fabric, capacity, costs)
+
+
+def _loaded(round_: Round, paths: Paths, fabric: Fabric, capacity: FloatArray, costs: Costs) -> Loaded:
+    found = costs.of(fabric, paths, round_.bytes, round_.reduce)
+    if not round_.src.size:
+        return Loaded(round_, paths, found, np.zeros(0, np.int64), np.zeros(0, np.int64))
+    # A link that is down has its own bandwidth here: the network makes a transfer wait for it.
+    room = np.where(capacity > 0, capacity, fabric.bandwidth)[paths.link] / paths.weight
+    rate = np.minimum.reduceat(room, paths.start[:-1])
+    narrow = np.repeat(rate, np.diff(paths.start)) == room
+    # The first link of the path that is as narrow as the path.
+    entry = np.where(narrow, np.arange(room.size), room.size)
+    limit = paths.link[np.minimum.reduceat(entry, paths.start[:-1])]
+    tier = np.where(found.cap < rate, -1, fabric.tier[limit]).astype(np.int64)
+    rate = np.minimum(rate, found.cap)
+    seconds = found.wire_bytes / rate
+    if float(seconds.max()) * round_.repeat * PS_PER_SECOND > LATEST:
+        raise CapacityError(
+            f"round {round_.label!r} would last {float(seconds.max()) * round_.repeat:.3g} s, beyond the 53 days "
+            f"a simulation may last; lower the size or raise the bandwidth"
+        )
+    return Loaded(round_, paths, found, duration_ps(found.wire_bytes, rate), tier)
