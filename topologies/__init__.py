@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from topologies.clos import fat_tree, leaf_spine, multi_plane, rail_optimized
+from topologies.clos import attach_clos, fat_tree, leaf_spine, multi_plane, rail_optimized
+from topologies.dragonfly import dragonfly, dragonfly_plus
+from topologies.formats import read, write
 from topologies.graph import check, chips, faults
 from topologies.shapes import full_mesh, hypercube, hyperx, mesh, ring, switch, torus
 
@@ -17,8 +19,11 @@ if TYPE_CHECKING:
     from topologies.machines import machine, machines
 
 __all__ = [
+    "attach_clos",
     "check",
     "chips",
+    "dragonfly",
+    "dragonfly_plus",
     "fat_tree",
     "faults",
     "full_mesh",
@@ -30,9 +35,11 @@ __all__ = [
     "mesh",
     "multi_plane",
     "rail_optimized",
+    "read",
     "ring",
     "switch",
     "torus",
+    "write",
 ]
 
 

@@ -16,7 +16,18 @@ import networkx as nx
 from topologies import units
 from topologies.errors import TopologyError, UnitError
 
-__all__ = ["KINDS", "ROUTINGS", "check", "chips", "count", "faults", "link_bandwidth", "link_latency", "per_tier"]
+__all__ = [
+    "KINDS",
+    "ROUTINGS",
+    "check",
+    "chips",
+    "count",
+    "empty",
+    "faults",
+    "link_bandwidth",
+    "link_latency",
+    "per_tier",
+]
 
 #: What a node can be.
 KINDS = ("chip", "switch", "nic", "host")
@@ -28,7 +39,7 @@ ROUTINGS = ("up_down", "dimension_order", "shortest", "minimal", "ecmp")
 _INTEGERS = ("level", "host", "domain", "rail", "pod")
 
 
-def check(graph: nx.Graph) -> None:
+def check(graph: nx.Graph[Any]) -> None:
     """Raise the first fault of a graph, if it has one.
 
     Parameters
@@ -56,7 +67,7 @@ def check(graph: nx.Graph) -> None:
         raise TopologyError(fault)
 
 
-def faults(graph: nx.Graph) -> list[str]:
+def faults(graph: nx.Graph[Any]) -> list[str]:
     """All faults of a graph, one line each; empty if it keeps the contract.
 
     Parameters
@@ -70,7 +81,7 @@ def faults(graph: nx.Graph) -> list[str]:
     return list(_faults(graph))
 
 
-def chips(graph: nx.Graph) -> list[Hashable]:
+def chips(graph: nx.Graph[Any]) -> list[Hashable]:
     """The chips of a graph in rank order, which is their order in the graph.
 
     Parameters
@@ -81,7 +92,7 @@ def chips(graph: nx.Graph) -> list[Hashable]:
     -------
     list of nodes
     """
-    return [node for node, kind in graph.nodes(data="kind") if kind == "chip"]
+    return [node for node, attributes in graph.nodes(data=True) if attributes.get("kind") == "chip"]
 
 
 def link_bandwidth(attributes: Mapping[str, Any], where: str) -> float:
@@ -136,6 +147,31 @@ def link_latency(attributes: Mapping[str, Any], where: str) -> float:
         raise TopologyError(f"{where}: {error}") from error
 
 
+def empty(name: str, chips: int, *, level: int | None = None, **attributes: str) -> nx.Graph[Any]:
+    """Begin a graph: the chips 0 to ``chips - 1``, not joined yet.
+
+    Parameters
+    ----------
+    name : str
+    chips : int
+    level : int, optional
+        ``level`` of the chips.
+    **attributes : str
+        Further attributes of the graph, such as ``routing``.
+
+    Returns
+    -------
+    networkx.Graph
+    """
+    graph: nx.Graph[Any] = nx.Graph()
+    graph.graph.update(name=name, **attributes)
+    if level is None:
+        graph.add_nodes_from(range(chips), kind="chip")
+    else:
+        graph.add_nodes_from(range(chips), kind="chip", level=level)
+    return graph
+
+
 def count(value: object, name: str, *, least: int = 1) -> int:
     """Read a whole number of things, such as chips or spines.
 
@@ -185,14 +221,17 @@ def per_tier(value: object, tiers: int, read: Callable[..., float], name: str) -
     """
     if isinstance(value, Sequence) and not isinstance(value, str):
         if len(value) != tiers:
-            raise TopologyError(f"{name} (={value!r}) has {len(value)} values; give one, or one for each of {tiers}")
+            raise TopologyError(
+                f"{name} (={value!r}) has {len(value)} values; give one, or one for each of {tiers}"
+            )
         return [read(v, name=f"{name}[{i}]") for i, v in enumerate(value)]
     return [read(value, name=name)] * tiers
 
 
 def _faults(graph: object) -> Iterator[str]:
     if not isinstance(graph, nx.Graph):
-        yield f"a topology must be a networkx graph, not {type(graph).__name__}; see topologies.read for files"
+        shown = type(graph).__name__
+        yield f"a topology must be a networkx graph, not {shown}; topologies.read gives one from a file"
         return
     yield from _node_faults(graph)
     yield from _edge_faults(graph)
@@ -204,11 +243,11 @@ def _faults(graph: object) -> Iterator[str]:
     yield from _reach_faults(graph, ranks)
 
 
-def _name(graph: nx.Graph) -> str:
+def _name(graph: nx.Graph[Any]) -> str:
     return f"graph {graph.graph['name']!r}" if graph.graph.get("name") else "graph"
 
 
-def _node_faults(graph: nx.Graph) -> Iterator[str]:
+def _node_faults(graph: nx.Graph[Any]) -> Iterator[str]:
     for node, attributes in graph.nodes(data=True):
         kind = attributes.get("kind")
         if kind is None:
@@ -227,7 +266,7 @@ def _is_index(value: object) -> bool:
     return hasattr(value, "__index__") and not isinstance(value, bool)
 
 
-def _edge_faults(graph: nx.Graph) -> Iterator[str]:
+def _edge_faults(graph: nx.Graph[Any]) -> Iterator[str]:
     join = "->" if graph.is_directed() else "-"
     for tail, head, attributes in graph.edges(data=True):
         bandwidth, latency = attributes.get("bandwidth"), attributes.get("latency")
@@ -253,7 +292,7 @@ def _edge_faults(graph: nx.Graph) -> Iterator[str]:
             yield f"{where}: efficiency (={efficiency!r}) must be a number > 0 and <= 1"
 
 
-def _routing_faults(graph: nx.Graph) -> Iterator[str]:
+def _routing_faults(graph: nx.Graph[Any]) -> Iterator[str]:
     for key in ("routing", "domain_routing"):
         name = graph.graph.get(key, "shortest")
         if name not in ROUTINGS:
@@ -261,20 +300,21 @@ def _routing_faults(graph: nx.Graph) -> Iterator[str]:
     if graph.graph.get("routing") == "up_down":
         for node, attributes in graph.nodes(data=True):
             if attributes.get("level") is None:
-                yield f"node {node!r}: no level, which routing 'up_down' needs; chips have 0, switches above more"
+                yield f"node {node!r}: no level; routing 'up_down' takes 0 on chips, more on each tier above"
     if "dimension_order" in (graph.graph.get("routing"), graph.graph.get("domain_routing")):
         yield from _place_faults(graph)
 
 
-def _place_faults(graph: nx.Graph) -> Iterator[str]:
+def _place_faults(graph: nx.Graph[Any]) -> Iterator[str]:
     text = str(graph.graph.get("dims", ""))
     parts = text.split("x")
     if not all(p.isdecimal() and int(p) > 0 for p in parts):
-        yield f"{_name(graph)}: dims {text!r} is no shape, which routing 'dimension_order' needs; write '4x4x2'"
+        yield f"{_name(graph)}: dims {text!r} is no shape; routing 'dimension_order' needs one, as '4x4x2'"
         return
     wrap = str(graph.graph.get("wrap", "x".join("0" * len(parts)))).split("x")
     if len(wrap) != len(parts) or not set(wrap) <= {"0", "1"}:
-        yield f"{_name(graph)}: wrap {graph.graph['wrap']!r} does not fit dims {text!r}; write a 0 or 1 for each"
+        shown = graph.graph["wrap"]
+        yield f"{_name(graph)}: wrap {shown!r} does not fit dims {text!r}; write a 0 or 1 for each dimension"
     dims = [int(p) for p in parts]
     seen: dict[tuple[int, ...], Hashable] = {}
     for node in chips(graph):
@@ -286,14 +326,14 @@ def _place_faults(graph: nx.Graph) -> Iterator[str]:
             yield f"node {node!r}: coord {coord!r} is taken by node {seen[place]!r}"
 
 
-def _reach_faults(graph: nx.Graph, ranks: list[Hashable]) -> Iterator[str]:
+def _reach_faults(graph: nx.Graph[Any], ranks: list[Hashable]) -> Iterator[str]:
     # Every chip reaches every other exactly if the first reaches all and all reach the first.
     first = ranks[0]
     reached = _reached(graph.adj, first)
     for chip in ranks:
         if chip not in reached:
             yield f"chip {first!r} cannot reach chip {chip!r}; join them by links"
-    if graph.is_directed():
+    if isinstance(graph, nx.DiGraph):
         reached = _reached(graph.pred, first)
         for chip in ranks:
             if chip not in reached:

@@ -9,22 +9,24 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import networkx as nx
 
 from topologies import units
 from topologies.errors import TopologyError
-from topologies.graph import count, per_tier
+from topologies.graph import count, empty, per_tier
 
 __all__ = ["full_mesh", "hypercube", "hyperx", "mesh", "ring", "switch", "torus"]
 
 Value = float | str
 Values = Value | Sequence[Value]
 Dims = int | str | Sequence[int]
+Pairs = Iterable[tuple[Any, Any]]
 
 
-def ring(chips: int, *, bandwidth: Value, latency: Value, tier: str = "link") -> nx.Graph:
+def ring(chips: int, *, bandwidth: Value, latency: Value, tier: str = "link") -> nx.Graph[Any]:
     """Join each chip with the next, and the last with the first.
 
     Parameters
@@ -55,52 +57,38 @@ def ring(chips: int, *, bandwidth: Value, latency: Value, tier: str = "link") ->
     4
     """
     p = count(chips, "ring: chips")
-    graph = _chips(p, f"ring-{p}")
+    graph = empty(f"ring-{p}", p)
     pairs = [(i, (i + 1) % p) for i in range(p if p > 2 else p - 1)]
-    return _link(graph, pairs, bandwidth, latency, tier)
+    return _join(graph, "ring", pairs, bandwidth, latency, tier)
 
 
-def full_mesh(chips: int, *, bandwidth: Value, latency: Value, tier: str = "link") -> nx.Graph:
+def full_mesh(chips: int, *, bandwidth: Value, latency: Value, tier: str = "link") -> nx.Graph[Any]:
     """Join every chip with every other by a link of its own.
 
-    Parameters, Raises
-        As for `ring`; `bandwidth` is that of one link, not of a chip.
-
-    Returns
-    -------
-    networkx.Graph
+    Takes, gives and raises what `ring` does; `bandwidth` is that of one link, so a
+    chip has ``chips - 1`` times as much.
     """
     p = count(chips, "full_mesh: chips")
-    return _link(_chips(p, f"full-mesh-{p}"), itertools.combinations(range(p), 2), bandwidth, latency, tier)
+    graph = empty(f"full-mesh-{p}", p)
+    return _join(graph, "full_mesh", itertools.combinations(range(p), 2), bandwidth, latency, tier)
 
 
-def switch(chips: int, *, bandwidth: Value, latency: Value, tier: str = "link") -> nx.Graph:
+def switch(chips: int, *, bandwidth: Value, latency: Value, tier: str = "link") -> nx.Graph[Any]:
     """Join all chips by one switch that never blocks.
 
-    Parameters, Raises
-        As for `ring`; a path between two chips has two links.
-
-    Returns
-    -------
-    networkx.Graph
+    Takes, gives and raises what `ring` does; a path between two chips has two
+    links, so twice the latency.
     """
     p = count(chips, "switch: chips")
-    graph = _chips(p, f"switch-{p}", routing="up_down")
-    for i in range(p):
-        graph.nodes[i]["level"] = 0
+    graph = empty(f"switch-{p}", p, level=0, routing="up_down")
     graph.add_node("switch0", kind="switch", level=1)
-    return _link(graph, [(i, "switch0") for i in range(p)], bandwidth, latency, tier)
+    return _join(graph, "switch", ((i, "switch0") for i in range(p)), bandwidth, latency, tier)
 
 
-def mesh(dims: Dims, *, bandwidth: Values, latency: Values, tier: str = "link") -> nx.Graph:
+def mesh(dims: Dims, *, bandwidth: Values, latency: Values, tier: str = "link") -> nx.Graph[Any]:
     """Join the neighbours of a grid, without links round the ends.
 
-    Parameters, Raises
-        As for `torus`.
-
-    Returns
-    -------
-    networkx.Graph
+    Takes, gives and raises what `torus` does.
 
     Examples
     --------
@@ -118,7 +106,7 @@ def torus(
     latency: Values,
     tier: str = "link",
     wrap: Sequence[bool] | None = None,
-) -> nx.Graph:
+) -> nx.Graph[Any]:
     """Join the neighbours of a grid, and its ends with each other.
 
     Ranks run through the places with the last dimension fastest. Along a
@@ -157,11 +145,11 @@ def torus(
     shape = _shape(dims, "torus")
     closed = [True] * len(shape) if wrap is None else [bool(w) for w in wrap]
     if len(closed) != len(shape):
-        raise TopologyError(f"torus: wrap (={wrap!r}) has {len(closed)} values; dims {dims!r} needs {len(shape)}")
+        raise TopologyError(f"torus: wrap (={wrap!r}) must have a value for each of dims {dims!r}")
     return _grid(shape, closed, "torus", bandwidth, latency, tier)
 
 
-def hypercube(chips: int, *, bandwidth: Values, latency: Values, tier: str = "link") -> nx.Graph:
+def hypercube(chips: int, *, bandwidth: Values, latency: Values, tier: str = "link") -> nx.Graph[Any]:
     """Join the chips whose numbers differ in one bit.
 
     Routed dimension by dimension (e-cube routing: Dally and Seitz, IEEE Trans.
@@ -204,7 +192,7 @@ def hyperx(
     latency: Values,
     chips_per_switch: int | None = 1,
     tier: str = "link",
-) -> nx.Graph:
+) -> nx.Graph[Any]:
     """Put switches on a grid and join each with all others of its rows.
 
     Source: Ahn et al., "HyperX: topology, routing, and packaging of efficient
@@ -245,9 +233,9 @@ def hyperx(
     rates = per_tier(bandwidth, 2, units.bandwidth, "hyperx: bandwidth")
     times = per_tier(latency, 2, units.duration, "hyperx: latency")
     name = "hyperx-" + "x".join(map(str, shape)) + (f"-{each}" if each else "")
-    graph = _chips(each * len(places) or len(places), name)
+    graph = empty(name, each * len(places) or len(places))
     # Coordinates go to what stands on the grid; dims would promise dimension order.
-    on_grid: list[int | str] = [f"switch{i}" for i in range(len(places))] if each else list(range(len(places)))
+    on_grid = [f"switch{i}" if each else i for i in range(len(places))]
     graph.add_nodes_from(
         (node, {"kind": "switch" if each else "chip", "coord": ",".join(map(str, place))})
         for node, place in zip(on_grid, places, strict=True)
@@ -264,31 +252,25 @@ def hyperx(
     return graph
 
 
-def _chips(p: int, name: str, **attributes: str) -> nx.Graph:
-    graph = nx.Graph(name=name, **attributes)
-    graph.add_nodes_from(range(p), kind="chip")
+def _join(
+    graph: nx.Graph[Any], what: str, pairs: Pairs, bandwidth: Value, latency: Value, tier: str
+) -> nx.Graph[Any]:
+    rate = units.bandwidth(bandwidth, name=f"{what}: bandwidth")
+    time = units.duration(latency, name=f"{what}: latency")
+    graph.add_edges_from(pairs, bandwidth=rate, latency=time, tier=tier)
     return graph
-
-
-def _link(graph: nx.Graph, pairs: object, bandwidth: Value, latency: Value, tier: str) -> nx.Graph:
-    graph.add_edges_from(pairs, bandwidth=units.bandwidth(bandwidth), latency=_latency(latency), tier=tier)
-    return graph
-
-
-def _latency(latency: Value) -> float:
-    return units.duration(latency, name="latency")
 
 
 def _shape(dims: Dims, what: str) -> tuple[int, ...]:
     parts: Sequence[object]
     if isinstance(dims, str):
         parts = [int(d) if d.strip().isdecimal() else d for d in dims.split("x")]
-    elif isinstance(dims, Sequence):
-        parts = dims
+    elif isinstance(dims, Iterable):
+        parts = list(dims)
     else:
         parts = [dims]
     if not parts:
-        raise TopologyError(f"{what}: dims (={dims!r}) is empty; give the chips along each dimension, as in (4, 4)")
+        raise TopologyError(f"{what}: dims (={dims!r}) is empty; give a length for each dimension")
     return tuple(count(d, f"{what}: dims[{i}]") for i, d in enumerate(parts))
 
 
@@ -299,11 +281,11 @@ def _strides(shape: tuple[int, ...]) -> list[int]:
 
 def _grid(
     shape: tuple[int, ...], wrap: list[bool], what: str, bandwidth: Values, latency: Values, tier: str
-) -> nx.Graph:
+) -> nx.Graph[Any]:
     closed = [w and d > 2 for w, d in zip(wrap, shape, strict=True)]
     text = "x".join(map(str, shape))
     wraps = "x".join("1" if c else "0" for c in closed)
-    graph = nx.Graph(name=f"{what}-{text}", dims=text, wrap=wraps, routing="dimension_order")
+    graph = empty(f"{what}-{text}", 0, dims=text, wrap=wraps, routing="dimension_order")
     places = itertools.product(*(range(d) for d in shape))
     graph.add_nodes_from((i, {"kind": "chip", "coord": ",".join(map(str, p))}) for i, p in enumerate(places))
     rates = per_tier(bandwidth, len(shape), units.bandwidth, f"{what}: bandwidth")
