@@ -65,10 +65,8 @@ def bench(
         raise typer.BadParameter(
             f"--chips {chips} and --ranks {ranks}: both say who takes part; give one of them"
         )
-    cluster = open_subject(subject, chips)
-    members = rank_list(ranks) if ranks is not None else cluster.ranks
+    cluster = open_subject(subject, chips, None if ranks is None else rank_list(ranks))
     settings: dict[str, Any] = {
-        "ranks": members,
         "algorithm": algorithm,
         "protocol": protocol,
         "library": library,
@@ -80,7 +78,7 @@ def bench(
         "\n".join(
             header(
                 collective,
-                _hosts(cluster, members),
+                cluster.hosts,
                 cluster.name,
                 wanted[0],
                 wanted[-1],
@@ -91,9 +89,9 @@ def bench(
     )
     for row in rows:
         typer.echo(row_text(collective, row))
-    typer.echo("\n".join(footer(rows, list(_choices(runs)))))
+    typer.echo("\n".join(footer(rows, _choices(runs))))
     if json_file is not None:
-        config = {"machine": subject, "chips": len(_hosts(cluster, members)), "collective": collective}
+        config = {"machine": subject, "chips": len(cluster.members), "collective": collective}
         config |= {"minimum_bytes": wanted[0], "maximum_bytes": wanted[-1], "step_factor": factor, **settings}
         _write_json(json_file, collective, rows, config, cluster, time.monotonic() - started)
 
@@ -106,8 +104,9 @@ def _simulate(
     from scenarios.nccl_table import Row, count_and_size
     from scenarios.progress import progress
 
-    members = settings["ranks"]
-    ranks = cluster.chips if members is None else len(members)
+    # Compiled once for all sizes.
+    fabric = sim.compile_fabric(cluster.graph)
+    ranks = len(cluster.members)
     rows: list[Row] = []
     runs: list[Run] = []
     cut: list[int] = []
@@ -117,7 +116,7 @@ def _simulate(
             if count == 0:
                 cut.append(asked)
                 continue
-            run = sim.collective(collective, cluster.graph, size, **settings)
+            run = sim.collective(collective, fabric, size, ranks=cluster.members, **settings)
             rows.append(Row(size, count, run.time, run.algbw, run.busbw))
             runs.append(run)
             report(done, len(wanted), f"{asked} bytes")
@@ -134,17 +133,10 @@ def _choices(runs: list[Run]) -> list[str]:
     """Say which algorithm and protocol ran at which sizes, for the ``#`` lines."""
     lines = []
     for (algorithm, protocol), same in groupby(runs, key=lambda run: (run.algorithm, run.protocol)):
-        group = list(same)
-        lines.append(f"{group[0].size:.0f} to {group[-1].size:.0f} bytes: {algorithm}, protocol {protocol}")
+        sizes = [f"{run.size:.0f}" for run in same]
+        span = sizes[0] if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+        lines.append(f"{span} bytes: {algorithm}, protocol {protocol}")
     return lines
-
-
-def _hosts(cluster: Subject, members: list[int] | None) -> list[int]:
-    from topologies.graph import chips
-
-    nodes = chips(cluster.graph)
-    chosen = nodes if members is None else [nodes[rank] for rank in members]
-    return [int(cluster.graph.nodes[node].get("host", 0)) for node in chosen]
 
 
 def _write_json(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from topologies.errors import FormatError, MachineError
+from topologies.errors import FormatError, TopologyError
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -26,26 +26,28 @@ class Subject:
         What people call it.
     graph : networkx graph
         Checked.
-    ranks : list of int or None
-        The first N ranks where fewer chips than the graph has were asked for.
+    members : list
+        The chips that take part, in rank order.
+    described : bool
+        Whether it was built from a machine description.
     files : list of Path
         What was read.
     """
 
     name: str
     graph: nx.Graph[Any]
-    ranks: list[int] | None = None
+    members: list[Any]
+    described: bool
     files: list[Path] = field(default_factory=list)
 
     @property
-    def chips(self) -> int:
-        """Number of chips that take part."""
-        from topologies.graph import chips
+    def hosts(self) -> list[int]:
+        """Host of each member; 0 where the graph knows no hosts."""
+        nodes = self.graph.nodes
+        return [int(nodes[member].get("host", 0)) for member in self.members]
 
-        return len(chips(self.graph)) if self.ranks is None else len(self.ranks)
 
-
-def open_subject(text: str, chips: int | None = None) -> Subject:
+def open_subject(text: str, chips: int | None = None, ranks: list[int] | None = None) -> Subject:
     """Build or read the graph that a command line names.
 
     Parameters
@@ -55,6 +57,8 @@ def open_subject(text: str, chips: int | None = None) -> Subject:
         or of a graph (``.graphml``, ``.json``).
     chips : int, optional
         A machine of that many chips; of a graph the first so many.
+    ranks : list of int, optional
+        Which of its chips take part, by their place in the graph.
 
     Raises
     ------
@@ -62,21 +66,32 @@ def open_subject(text: str, chips: int | None = None) -> Subject:
         As the catalogue, the reader and the check say.
     """
     import topologies
+    from topologies.graph import chips as chips_of
 
     path = Path(text)
-    suffix = path.suffix.lower()
-    if suffix == ".toml" or not (suffix in GRAPH_SUFFIXES or path.is_file()):
-        files = [path] if suffix == ".toml" else []
-        if files and not path.is_file():
-            raise FormatError(f"cannot read '{path}': there is no such file; check the path")
-        return Subject(path.stem if files else text, topologies.machine(text, chips=chips), files=files)
-    graph = topologies.read(text)
-    topologies.check(graph)
-    subject = Subject(str(graph.graph.get("name") or path.stem), graph, files=[path])
-    if chips is None or chips == subject.chips:
-        return subject
-    if not 1 <= chips <= subject.chips:
-        raise MachineError(
-            f"--chips {chips}: the graph in '{path}' has {subject.chips} chips; ask for 1 to {subject.chips}"
-        )
-    return Subject(subject.name, graph, ranks=list(range(chips)), files=[path])
+    described = path.suffix.lower() == ".toml"
+    drawn = path.suffix.lower() in GRAPH_SUFFIXES or path.is_file()
+    if described and not path.is_file():
+        raise FormatError(f"cannot read '{path}': there is no such file; check the path")
+    if described or not drawn:
+        graph = topologies.machine(text, chips=_enough(chips, ranks))
+        files = [path] if described else []
+    else:
+        graph = topologies.read(text)
+        topologies.check(graph)
+        files = [path]
+    name = str(graph.graph.get("name") or path.stem)
+    there = chips_of(graph)
+    if ranks is None:
+        ranks = list(range(len(there) if chips is None else chips))
+    for rank in ranks:
+        if not rank < len(there):
+            raise TopologyError(
+                f"{text}: no rank {rank} among its {len(there)} chips; ranks go from 0 to {len(there) - 1}"
+            )
+    return Subject(name, graph, [there[rank] for rank in ranks], described or not drawn, files)
+
+
+def _enough(chips: int | None, ranks: list[int] | None) -> int | None:
+    """Chips that a machine must have so that all ranks that were named exist."""
+    return chips if chips is not None or ranks is None else max(ranks) + 1

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -14,6 +14,7 @@ from scenarios.commands.options import Chips
 
 if TYPE_CHECKING:
     import networkx as nx
+    from matplotlib.figure import Figure
 
     from scenarios.commands.subject import Subject
 
@@ -31,18 +32,33 @@ def list_(as_json: AsJson = False) -> None:
     import topologies
 
     table = topologies.machines()
-    typer.echo(table.to_json(orient="records", indent=2) if as_json else table.to_string(index=False))
+    if as_json:
+        typer.echo(table.to_json(orient="records", indent=2))
+        return
+    columns: dict[str, Callable[[Any], str]] = {
+        "name": str,
+        "origin": str,
+        "chip": str,
+        "chips_per_host": str,
+        "domain": str,
+        "scale_up": _rate,
+        "scale_out": _rate,
+        "max_chips": "{:,}".format,
+    }
+    typer.echo(table[list(columns)].to_string(index=False, formatters=columns))
 
 
 @app.command()
 def show(name: NameOrFile, chips: Chips = None, as_json: AsJson = False) -> None:
-    """What a machine or a graph is made of: nodes by kind, links by tier."""
+    """What it is made of: nodes by kind, links by tier; of a machine every figure and its source."""
     import json
 
     from scenarios.commands.subject import open_subject
 
     subject = open_subject(name, chips)
     summary = _summary(subject)
+    if subject.described:
+        summary |= _described(name)
     typer.echo(json.dumps(summary, indent=2) if as_json else "\n".join(_lines(summary)))
 
 
@@ -54,7 +70,7 @@ def check(file: Annotated[str, typer.Argument(metavar="FILE", help="A graph or a
     subject = open_subject(file)
     nodes = subject.graph.number_of_nodes()
     links = subject.graph.number_of_edges()
-    typer.echo(f"{file}: good; {subject.chips} chips, {nodes} nodes, {links} links")
+    typer.echo(f"{file}: good; {len(subject.members)} chips, {nodes} nodes, {links} links")
 
 
 @app.command()
@@ -81,8 +97,8 @@ def draw(
     check_writable(output.parent)
     started = time.monotonic()
     subject = open_subject(name, chips)
-    axes = topologies.draw(subject.graph)
-    figure = axes.get_figure(root=True)
+    # Axes that were drawn on stand in a figure.
+    figure = cast("Figure", topologies.draw(subject.graph).get_figure(root=True))
     _write(output, lambda path: save_figure(path, figure), subject, chips, started)
 
 
@@ -123,11 +139,30 @@ def _summary(subject: Subject) -> dict[str, Any]:
     kinds = Counter(str(kind) for _, kind in graph.nodes(data="kind"))
     return {
         "name": subject.name,
-        "chips": subject.chips,
+        "chips": len(subject.members),
         "nodes": dict(sorted(kinds.items())),
         "links": list(_tiers(graph)),
         "graph": {key: value for key, value in sorted(graph.graph.items()) if _is_scalar(value)},
     }
+
+
+def _described(name: str) -> dict[str, Any]:
+    """Every figure of a machine description: value, evidence, source, and the ends of soft ones."""
+    from topologies.machines import describe
+
+    machine = describe(name)
+    figures = [
+        {
+            "figure": path,
+            "value": figure.text(),
+            "low": None if figure.low is None else figure.text(figure.low),
+            "high": None if figure.high is None else figure.text(figure.high),
+            "evidence": figure.evidence,
+            "source": figure.source,
+        }
+        for path, figure in machine.figures()
+    ]
+    return {"title": machine.title, "notes": machine.notes, "figures": figures}
 
 
 def _tiers(graph: nx.Graph[Any]) -> Iterator[dict[str, Any]]:
@@ -155,7 +190,19 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
         each_way = format_bandwidth(row["bandwidth"])
         latency = format_time(row["latency"])
         yield f"links   {row['number']:>7} {row['tier']:<20} {each_way:>12} each way, {latency}"
-    yield from (f"{key:<8}{value}" for key, value in summary["graph"].items() if key != "name")
+    yield from (f"{key:<15} {value}" for key, value in summary["graph"].items() if key != "name")
+    if "figures" in summary:
+        yield f"\n{summary['title']}\n{summary['notes']}"
+    for row in summary.get("figures", []):
+        soft = "" if row["low"] == row["high"] else f" ({row['low']} to {row['high']})"
+        yield f"{row['figure']:<28} {row['value']}{soft}, {row['evidence']}: {row['source']}"
+
+
+def _rate(bandwidth: float) -> str:
+    """A bandwidth of the catalogue; a machine that has no such network has none."""
+    from topologies.units import format_bandwidth
+
+    return "-" if bandwidth != bandwidth else format_bandwidth(bandwidth)
 
 
 def _is_scalar(value: object) -> bool:
