@@ -28,7 +28,7 @@ __all__ = ["assemble"]
 BUS, NIC = 1, 2
 
 
-def assemble(machine: MachineDescription, chips: int, estimate: str, scale_out: bool | None) -> nx.Graph:
+def assemble(machine: MachineDescription, chips: int, estimate: str, scale_out: bool | None) -> nx.Graph[Any]:
     """Build the graph of a machine.
 
     Parameters
@@ -74,28 +74,38 @@ def assemble(machine: MachineDescription, chips: int, estimate: str, scale_out: 
     return graph
 
 
-def _torus_slice(machine: MachineDescription, domain: TorusDomain, chips: int, estimate: str) -> nx.Graph:
+def _torus_slice(
+    machine: MachineDescription, domain: TorusDomain, chips: int, estimate: str
+) -> nx.Graph[Any]:
     shape = slice_shape(machine, domain, chips)
     link = attributes_of(domain.link, estimate)
     graph = torus(
-        shape, bandwidth=link["bandwidth"], latency=link["latency"], tier=link["tier"], wrap=wrapped(domain, shape)
+        shape,
+        bandwidth=link["bandwidth"],
+        latency=link["latency"],
+        tier=link["tier"],
+        wrap=wrapped(domain, shape),
     )
-    nx.set_node_attributes(graph, 0, "domain")
-    nx.set_node_attributes(graph, 0, "level")
+    for _, attributes in graph.nodes(data=True):
+        attributes.update(domain=0, level=0)
     if "efficiency" in link:
-        nx.set_edge_attributes(graph, link["efficiency"], "efficiency")
+        for _, _, attributes in graph.edges(data=True):
+            attributes["efficiency"] = link["efficiency"]
     graph.graph["domain_routing"] = "dimension_order"
     return graph
 
 
-def _add_chips(graph: nx.Graph, machine: MachineDescription, chips: int) -> None:
+def _add_chips(graph: nx.Graph[Any], machine: MachineDescription, chips: int) -> None:
     per_host, per_domain = machine.host.chips.value, machine.scale_up.chips.value
     graph.add_nodes_from(
-        (c, {"kind": "chip", "level": 0, "host": c // per_host, "domain": c // per_domain}) for c in range(chips)
+        (c, {"kind": "chip", "level": 0, "host": c // per_host, "domain": c // per_domain})
+        for c in range(chips)
     )
 
 
-def _add_buses(graph: nx.Graph, machine: MachineDescription, chips: int, estimate: str, with_nics: bool) -> None:
+def _add_buses(
+    graph: nx.Graph[Any], machine: MachineDescription, chips: int, estimate: str, with_nics: bool
+) -> None:
     """A node for each host whose bus joins its domains, or its chips with the NICs."""
     bus, per_host = machine.host.bus, machine.host.chips.value
     between_domains = machine.scale_up.chips.value < per_host
@@ -109,7 +119,7 @@ def _add_buses(graph: nx.Graph, machine: MachineDescription, chips: int, estimat
 
 
 def _add_nics(
-    graph: nx.Graph, machine: MachineDescription, nic: Nic, chips: int, estimate: str
+    graph: nx.Graph[Any], machine: MachineDescription, nic: Nic, chips: int, estimate: str
 ) -> list[list[str]]:
     """The NICs of every host, in order, joined to the chips that use them."""
     per_host, cards = machine.host.chips.value, nic.per_host.at(estimate)

@@ -1,13 +1,7 @@
 """What a machine description may say: the schema of ``topologies/catalog/*.toml``.
 
-Every number is a *figure*: a table with its value, the evidence for it, the
-source, and, where it is soft, the low and the high end of what is plausible::
-
-    bandwidth = { value = "450 GB/s", evidence = "vendor", source = "..." }
-
-Evidence, from strong to weak: ``measured``, ``vendor``, ``derived`` (arithmetic
-on figures of the first two kinds), ``assumed`` (then ``low`` and ``high`` are a
-must). This module imports pydantic; import it only where a description is read.
+Every number is a figure with evidence and source (topologies/figures.py). This
+module imports pydantic; import it only where a description is read.
 """
 
 from __future__ import annotations
@@ -15,195 +9,41 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-    model_validator,
+from pydantic import BaseModel, Field, StringConstraints, ValidationError, model_validator
+
+from topologies.errors import MachineError
+from topologies.figures import (
+    Bandwidth,
+    Count,
+    Efficiency,
+    Figure,
+    Latency,
+    Part,
+    Ratio,
+    Size,
+    Speed,
+    Text,
+    Wiring,
 )
 
-from topologies import units
-from topologies.errors import MachineError
-
 __all__ = [
-    "EVIDENCE",
-    "Bandwidth",
     "Clos",
     "ClosDomain",
     "Dragonfly",
-    "Figure",
     "FullMeshDomain",
     "Link",
     "MachineDescription",
+    "Nic",
     "SwitchDomain",
     "TorusDomain",
     "WiredDomain",
     "parse",
 ]
 
-#: Grades of evidence, from strong to weak.
-EVIDENCE = ("measured", "vendor", "derived", "assumed")
-
-Text: TypeAlias = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
-Evidence: TypeAlias = Literal["measured", "vendor", "derived", "assumed"]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Figure(_Part):
-    """A value with the evidence for it.
-
-    Attributes
-    ----------
-    value : number or str
-        In SI units (bytes, bytes/s, seconds, FLOP/s) once read.
-    evidence, source : str
-    low, high : same as `value`, optional
-        Ends of the range that is plausible; both or neither.
-    """
-
-    value: Any
-    evidence: Evidence
-    source: Text
-    low: Any = None
-    high: Any = None
-
-    @model_validator(mode="after")
-    def _range(self) -> Figure:
-        if (self.low is None) != (self.high is None):
-            raise ValueError("has only one of low and high; give both or neither")
-        if self.evidence == "assumed" and self.low is None:
-            raise ValueError("is assumed, so it needs low and high; give the range you hold for plausible")
-        if self.low is not None and not self.low <= self.value <= self.high:
-            raise ValueError(f"low ({self.low}) <= value ({self.value}) <= high ({self.high}) does not hold")
-        return self
-
-    def at(self, estimate: str) -> Any:
-        """Value at the ``"low"``, ``"nominal"`` or ``"high"`` estimate of the machine's speed."""
-        if self.low is None or estimate == "nominal":
-            return self.value
-        return self.low if estimate == "low" else self.high
-
-    def text(self, value: Any = None) -> str:
-        """The value (or another of its kind) for people, with its unit."""
-        return f"{self.value if value is None else value:g}"
-
-
-def _rate(x: object) -> float:
-    return units.bandwidth(x)
-
-
-def _time(x: object) -> float:
-    return units.duration(x, name="latency")
-
-
-def _bytes(x: object) -> float:
-    return units.size(x)
-
-
-class Bandwidth(Figure):
-    """Bytes/s of one direction, as the datasheet says: never scaled by an efficiency."""
-
-    value: Annotated[float, BeforeValidator(_rate)]
-    low: Annotated[float, BeforeValidator(_rate)] | None = None
-    high: Annotated[float, BeforeValidator(_rate)] | None = None
-
-    def text(self, value: Any = None) -> str:
-        """The bandwidth with its unit."""
-        return units.format_bandwidth(self.value if value is None else value)
-
-
-class _LessIsFaster(Figure):
-    def at(self, estimate: str) -> Any:
-        """Value at an estimate of the machine's speed: the low estimate has the high end."""
-        return super().at({"low": "high", "high": "low"}.get(estimate, estimate))
-
-
-class Latency(_LessIsFaster):
-    """Seconds; of a link, with the switch at its head."""
-
-    value: Annotated[float, BeforeValidator(_time)]
-    low: Annotated[float, BeforeValidator(_time)] | None = None
-    high: Annotated[float, BeforeValidator(_time)] | None = None
-
-    def text(self, value: Any = None) -> str:
-        """The latency with its unit."""
-        return units.format_time(self.value if value is None else value)
-
-
-class Size(Figure):
-    """Bytes."""
-
-    value: Annotated[float, BeforeValidator(_bytes)]
-    low: Annotated[float, BeforeValidator(_bytes)] | None = None
-    high: Annotated[float, BeforeValidator(_bytes)] | None = None
-
-    def text(self, value: Any = None) -> str:
-        """The size with its unit."""
-        return units.format_size(self.value if value is None else value)
-
-
-_Positive: TypeAlias = Annotated[float, Field(gt=0)]
-_Share: TypeAlias = Annotated[float, Field(gt=0, le=1)]
-_Whole: TypeAlias = Annotated[int, Field(ge=1, strict=True)]
-
-
-class Speed(Figure):
-    """FLOP/s."""
-
-    value: _Positive
-    low: _Positive | None = None
-    high: _Positive | None = None
-
-    def text(self, value: Any = None) -> str:
-        """The speed in TFLOP/s."""
-        return f"{(self.value if value is None else value) / 1e12:g} TFLOP/s"
-
-
-class Efficiency(Figure):
-    """Measured share of the datasheet bandwidth that payload gets."""
-
-    value: _Share
-    low: _Share | None = None
-    high: _Share | None = None
-
-
-class Ratio(_LessIsFaster):
-    """Oversubscription: bandwidth down over bandwidth up."""
-
-    value: _Positive
-    low: _Positive | None = None
-    high: _Positive | None = None
-
-
-class Count(Figure):
-    """A whole number of things."""
-
-    value: _Whole
-    low: _Whole | None = None
-    high: _Whole | None = None
-
-
-class Wiring(Figure):
-    """Text that says how things are joined; it has no low and high."""
-
-    value: Text
-    evidence: Literal["measured", "vendor", "derived"]
-    low: None = None
-    high: None = None
-
-    def text(self, value: Any = None) -> str:
-        """The text itself."""
-        return str(self.value)
-
-
-class Link(_Part):
+class Link(Part):
     """A kind of link: ``tier`` names it, the figures are those of one direction."""
 
     tier: Name
@@ -212,7 +52,7 @@ class Link(_Part):
     efficiency: Efficiency | None = None
 
 
-class Chip(_Part):
+class Chip(Part):
     """The chip; what is not known stays away."""
 
     name: Text
@@ -221,7 +61,7 @@ class Chip(_Part):
     memory_bandwidth: Bandwidth | None = None
 
 
-class _Domain(_Part):
+class _Domain(Part):
     chips: Count
     link: Link
 
@@ -254,7 +94,9 @@ class WiredDomain(_Domain):
                 raise ValueError(f"wiring has {word!r}; write 0-1 for a link and 0-1:2 for two")
             a, b = sorted((int(tail), int(head)))
             if a == b or b >= self.chips.value or (a, b) in found or times == "0":
-                raise ValueError(f"wiring has {word!r}: a chip joined to itself, not there, or a pair named twice")
+                raise ValueError(
+                    f"wiring has {word!r}: a chip with itself or not there, or a pair named twice"
+                )
             found[a, b] = int(times or 1)
         return found
 
@@ -263,7 +105,9 @@ class WiredDomain(_Domain):
         pairs = self.pairs()
         for chip in range(1, self.chips.value):
             if not any(b == chip for _, b in pairs):
-                raise ValueError(f"wiring joins chip {chip} to no chip before it; order the chips so that it does")
+                raise ValueError(
+                    f"wiring joins chip {chip} to none before it; order the chips so that it does"
+                )
         return self
 
 
@@ -311,14 +155,14 @@ class ClosDomain(_Domain):
     uplink: Link
 
 
-class Host(_Part):
+class Host(Part):
     """The server; ``bus`` joins its chips with the node ``host``, where there is need of one."""
 
     chips: Count
     bus: Link | None = None
 
 
-class Nic(_Part):
+class Nic(Part):
     """Network cards: ``at`` says whether they hang off the chips or off the host's bus.
 
     ``bandwidth`` is that of a card's ports taken together, ``bus`` the link between
@@ -331,7 +175,7 @@ class Nic(_Part):
     bus: Link
 
 
-class Hop(_Part):
+class Hop(Part):
     """The link between a NIC and its first switch; its bandwidth is the NIC's."""
 
     tier: Name
@@ -339,7 +183,7 @@ class Hop(_Part):
     efficiency: Efficiency | None = None
 
 
-class Clos(_Part):
+class Clos(Part):
     """Leaf, spine and core switches of ``radix`` ports; as many tiers as the chips need."""
 
     shape: Literal["clos"]
@@ -351,7 +195,7 @@ class Clos(_Part):
     core: Link | None = None
 
 
-class Dragonfly(_Part):
+class Dragonfly(Part):
     """Groups of switches joined all to all by ``local``, and the groups by ``global_link``."""
 
     shape: Literal["dragonfly"]
@@ -376,13 +220,13 @@ Domain: TypeAlias = Annotated[
 ScaleOut: TypeAlias = Annotated[Clos | Dragonfly, Field(discriminator="shape")]
 
 
-class Limits(_Part):
+class Limits(Part):
     """How far the machine goes."""
 
     chips: Count
 
 
-class MachineDescription(_Part):
+class MachineDescription(Part):
     """A machine of the catalogue, or of one's own: see docs/machines.md."""
 
     name: Name
@@ -405,11 +249,15 @@ class MachineDescription(_Part):
         if max(domain, host) % min(domain, host) and not torus:
             raise ValueError(f"scale_up.chips (={domain}) and host.chips (={host}) must divide one another")
         if domain < host and self.host.bus is None:
-            raise ValueError(f"host.bus is missing: {host // domain} scale-up domains in a host need one to meet")
+            raise ValueError(
+                f"host.bus is missing: {host // domain} scale-up domains of a host need it to meet"
+            )
         if (self.nic is None) != (self.scale_out is None):
             raise ValueError("nic and scale_out go together; give both or neither")
         if self.nic is None and most > max(domain, host):
-            raise ValueError(f"limits.chips (={most}) needs nic and scale_out beyond {max(domain, host)} chips")
+            raise ValueError(
+                f"limits.chips (={most}) needs nic and scale_out above {max(domain, host)} chips"
+            )
         if self.nic is not None and self.nic.at == "host" and self.host.bus is None:
             raise ValueError("host.bus is missing: nic.at = 'host' hangs the NICs off it")
         if self.nic is not None:

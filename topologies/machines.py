@@ -49,7 +49,7 @@ def machine(
     *,
     estimate: str = "nominal",
     scale_out: bool | None = None,
-) -> nx.Graph:
+) -> nx.Graph[Any]:
     """Build the graph of a machine.
 
     Parameters
@@ -109,7 +109,9 @@ def machine(
             gc.enable()
 
 
-def describe(name_or_description: str | os.PathLike[str] | Mapping[str, Any] | MachineDescription) -> MachineDescription:
+def describe(
+    name_or_description: str | os.PathLike[str] | Mapping[str, Any] | MachineDescription,
+) -> MachineDescription:
     """Read the description of a machine.
 
     Parameters
@@ -144,9 +146,7 @@ def describe(name_or_description: str | os.PathLike[str] | Mapping[str, Any] | M
         return given
     if isinstance(given, Mapping):
         return parse(given, f"machine {given.get('name', 'description')!r}")
-    raise MachineError(
-        f"a machine must be a name, a path to a .toml file or a mapping, not {type(given).__name__} ({given!r})"
-    )
+    raise MachineError(f"a machine must be a name, a path of a .toml file or a mapping, not {given!r}")
 
 
 def machines() -> pd.DataFrame:
@@ -164,8 +164,8 @@ def machines() -> pd.DataFrame:
 
     Examples
     --------
-    >>> machines().set_index("name").loc["hgx-h100", ["domain", "scale_up", "scale_out"]].tolist()
-    [8, 450000000000.0, 50000000000.0]
+    >>> machines().set_index("name").loc["hgx-h100", ["scale_up", "scale_out"]].tolist()
+    [450000000000.0, 50000000000.0]
     """
     import pandas as pd
 
@@ -173,7 +173,7 @@ def machines() -> pd.DataFrame:
 
 
 def _row(described: MachineDescription) -> dict[str, object]:
-    from topologies.description import EVIDENCE
+    from topologies.figures import EVIDENCE
 
     figures = [figure for _, figure in described.figures()]
     nic, domain = described.nic, described.scale_up
@@ -241,7 +241,7 @@ def _of_file(path: Path) -> MachineDescription:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise FormatError(f"{path}: cannot be read: {error}; give the path of a machine description") from error
+        raise FormatError(f"{path}: cannot be read: {error}; give the path of a description") from error
     except tomllib.TOMLDecodeError as error:
         raise FormatError(f"{path}: no TOML: {error}; correct the file there") from error
     return parse(content, str(path))

@@ -24,7 +24,9 @@ __all__ = ["attach_fabric"]
 LEAF = 3
 
 
-def attach_fabric(graph: nx.Graph, machine: MachineDescription, nics: list[list[str]], estimate: str) -> str:
+def attach_fabric(
+    graph: nx.Graph[Any], machine: MachineDescription, nics: list[list[str]], estimate: str
+) -> str:
     """Join the NICs, given host by host.
 
     Returns
@@ -55,7 +57,7 @@ def attach_fabric(graph: nx.Graph, machine: MachineDescription, nics: list[list[
 
 
 def _attach_clos(
-    graph: nx.Graph, name: str, clos: Clos, nics: list[list[str]], leaf: dict[str, Any], estimate: str
+    graph: nx.Graph[Any], name: str, clos: Clos, nics: list[list[str]], leaf: dict[str, Any], estimate: str
 ) -> None:
     links = [leaf, attributes_of(clos.spine, estimate)]
     if clos.core is not None:
@@ -93,7 +95,12 @@ def _attach_clos(
 
 
 def _attach_dragonfly(
-    graph: nx.Graph, name: str, fly: Dragonfly, nics: list[list[str]], leaf: dict[str, Any], estimate: str
+    graph: nx.Graph[Any],
+    name: str,
+    fly: Dragonfly,
+    nics: list[list[str]],
+    leaf: dict[str, Any],
+    estimate: str,
 ) -> None:
     """Groups of switches, all to all; the NICs of a host on different switches.
 
@@ -107,8 +114,8 @@ def _attach_dragonfly(
     groups = -(-len(nics) // per_group)
     if share * cards != size or groups > fly.groups.value:
         raise MachineError(
-            f"{name}: {len(nics)} hosts of {cards} NICs do not fit {fly.groups.value} groups of {size} switches "
-            f"with {per_switch} endpoints; take fewer chips, or more groups"
+            f"{name}: {len(nics)} hosts of {cards} NICs do not fit {fly.groups.value} groups of {size} "
+            f"switches with {per_switch} endpoints; take fewer chips, or more groups"
         )
     switch = [[f"leaf{g * size + s}" for s in range(size)] for g in range(groups)]
     graph.add_nodes_from(

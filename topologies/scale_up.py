@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import networkx as nx
@@ -34,7 +34,7 @@ def attributes_of(link: Link, estimate: str) -> dict[str, Any]:
     return found
 
 
-def join_domains(graph: nx.Graph, machine: MachineDescription, chips: int, estimate: str) -> str:
+def join_domains(graph: nx.Graph[Any], machine: MachineDescription, chips: int, estimate: str) -> str:
     """Join the chips of each domain; tori are built by `slice_shape` instead.
 
     Returns
@@ -48,10 +48,10 @@ def join_domains(graph: nx.Graph, machine: MachineDescription, chips: int, estim
     spans = [(d, range(first, min(first + size, chips))) for d, first in enumerate(range(0, chips, size))]
     if domain.shape == "switch":
         hosts = machine.host.chips.value
-        graph.add_nodes_from(
-            (f"up{d}", {"kind": "switch", "level": 1, "domain": d, **({"host": span[0] // hosts} if size <= hosts else {})})
-            for d, span in spans
-        )
+        for d, span in spans:
+            graph.add_node(f"up{d}", kind="switch", level=1, domain=d)
+            if size <= hosts:
+                graph.nodes[f"up{d}"]["host"] = span[0] // hosts
         graph.add_edges_from(((c, f"up{d}") for d, span in spans for c in span), **link)
         return "up_down"
     if domain.shape == "clos":
@@ -75,7 +75,9 @@ def _wires(
                 yield span[a], span[b], {**link, "bandwidth": times * link["bandwidth"]}
 
 
-def _join_clos(graph: nx.Graph, domain: ClosDomain, d: int, span: range, per_host: int, estimate: str) -> None:
+def _join_clos(
+    graph: nx.Graph[Any], domain: ClosDomain, d: int, span: range, per_host: int, estimate: str
+) -> None:
     """Two tiers in planes; no spines where one leaf of each plane holds all chips."""
     per_leaf, planes = domain.per_leaf.value, domain.planes.value
     leaves = -(-len(span) // per_leaf)
@@ -86,18 +88,31 @@ def _join_clos(graph: nx.Graph, domain: ClosDomain, d: int, span: range, per_hos
         for i, row in enumerate(name)
         for n in row
     )
-    graph.add_edges_from(
+    _lay(
+        graph,
         ((c, leaf) for i, c in enumerate(span) for leaf in name[i // per_leaf]),
-        **attributes_of(domain.link, estimate),
+        attributes_of(domain.link, estimate),
     )
     if leaves == 1:
         return
     spines = [[f"up{d}.s{plane}.{j}" for j in range(domain.spines.value)] for plane in range(planes)]
     graph.add_nodes_from((s for row in spines for s in row), kind="switch", level=2, domain=d)
-    graph.add_edges_from(
+    _lay(
+        graph,
         ((leaf, s) for row in name for leaf, above in zip(row, spines, strict=True) for s in above),
-        **attributes_of(domain.uplink, estimate),
+        attributes_of(domain.uplink, estimate),
     )
+
+
+def _lay(graph: nx.Graph[Any], pairs: Iterable[tuple[Hashable, Hashable]], link: dict[str, Any]) -> None:
+    """``graph.add_edges_from(pairs, **link)`` for new edges between nodes that are there.
+
+    The planes of a large machine are hundreds of thousands of edges; without the
+    checks that this case does not need they take half the time.
+    """
+    adjacency: dict[Hashable, dict[Hashable, dict[str, Any]]] = graph._adj  # type: ignore[attr-defined]
+    for tail, head in pairs:
+        adjacency[tail][head] = adjacency[head][tail] = link.copy()
 
 
 def allowed_slices(torus: TorusDomain) -> dict[int, tuple[int, ...]]:
@@ -113,9 +128,7 @@ def allowed_slices(torus: TorusDomain) -> dict[int, tuple[int, ...]]:
     ((2, 2, 2), (4, 4, 8), (8, 8, 16), 4096)
     """
     limits, block = torus.limits(), torus.block.value
-    lengths = [
-        [n for n in range(1, axis + 1) if block % n == 0 or n % block == 0] for axis in limits
-    ]
+    lengths = [[n for n in range(1, axis + 1) if block % n == 0 or n % block == 0] for axis in limits]
     found: dict[int, tuple[int, ...]] = {}
     for shape in itertools.product(*lengths):
         if list(shape) != sorted(shape) or (max(shape) > block and any(n % block for n in shape)):
