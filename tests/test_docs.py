@@ -1,0 +1,61 @@
+"""The code of README and docs runs, and their links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
+
+
+def blocks(page: Path) -> Iterator[tuple[str, str, int]]:
+    """Language, text and line of every fenced block that can be run."""
+    text = page.read_text(encoding="utf-8")
+    for fence in FENCE.finditer(text):
+        if fence[1] in ("python", "console"):
+            yield fence[1], fence[2], text.count("\n", 0, fence.start()) + 2
+
+
+PAGES_THAT_RUN = [page for page in PAGES if any(blocks(page))]
+
+
+@pytest.mark.parametrize("page", PAGES_THAT_RUN, ids=lambda page: page.name)
+def test_code_of_a_page_runs(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chipweave: Callable[..., Any]
+) -> None:
+    """Top to bottom in one folder: what a block writes, a later one may read."""
+    monkeypatch.chdir(tmp_path)
+    for language, text, line in blocks(page):
+        if language == "python":
+            # Blank lines bring the line numbers of a failure to those of the page.
+            code = compile("\n" * (line - 1) + text, str(page), "exec")
+            exec(code, {"__name__": page.stem})
+            continue
+        commands = [entry[2:] for entry in text.splitlines() if entry.startswith("$ ")]
+        assert commands, f"{page.name}:{line}: a console block without a command"
+        for command in commands:
+            programme, *arguments = shlex.split(command)
+            assert programme == "chipweave", f"{page.name}:{line}: {command}"
+            outcome = chipweave(*arguments)
+            assert outcome.code == 0, f"{page.name}:{line}: {command}: {outcome.err}"
+            assert outcome.out, f"{page.name}:{line}: {command} printed nothing"
+
+
+def test_the_first_page_has_both_kinds_of_code() -> None:
+    assert {language for language, _, _ in blocks(ROOT / "README.md")} == {"python", "console"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    gone = [
+        link for link in LINK.findall(page.read_text(encoding="utf-8")) if not (page.parent / link).exists()
+    ]
+    assert gone == []
