@@ -8,7 +8,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 OUT    ?= out
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint types bench format clean
+.PHONY: help demo test quick lint types bench format clean
 
 help: ## say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,8 +19,10 @@ demo: $(VENV)/demo.stamp ## the main job: figures and tables in out/
 	$(BIN)/chipweave run measured_overlay -o $(OUT)/measured_overlay
 
 test: $(VENV)/test.stamp ## all tests, the short ones first
+	$(BIN)/python -m pytest -q
+
+quick: $(VENV)/test.stamp ## the tests that are not slow
 	$(BIN)/python -m pytest -q -m "not slow"
-	$(BIN)/python -m pytest -q -m slow
 
 lint: $(VENV)/test.stamp ## ruff, and who may import whom
 	$(BIN)/ruff check .
