@@ -195,6 +195,9 @@ def _row_name(graph: nx.Graph[Any], here: list[Hashable]) -> str:
 
 def _grid(graph: nx.Graph[Any], dims: list[int]) -> Layout:
     long = [i for i, d in enumerate(dims) if d > 1]
+    if len(graph) > LIMIT:
+        each = max(2, int(LIMIT ** (1 / len(long))))
+        dims = [min(d, each) for d in dims]
     inner = long[-3:]
     depth = dims[inner[0]] if len(inner) == 3 else 1
     # Far enough apart for the planes behind to show between the nodes in front.
@@ -210,7 +213,7 @@ def _grid(graph: nx.Graph[Any], dims: list[int]) -> Layout:
     at: dict[Hashable, Point] = {}
     for node, coord in graph.nodes(data="coord"):
         place_ = [int(c) for c in str(coord).split(",")]
-        if len(graph) > LIMIT and any(place_[a] >= _kept(len(long)) for a in long):
+        if any(c >= d for c, d in zip(place_, dims, strict=True)):
             continue
         at[node] = (
             sum(place_[a] * v[0] for a, v in vectors.items()),
@@ -218,11 +221,6 @@ def _grid(graph: nx.Graph[Any], dims: list[int]) -> Layout:
         )
     left_out = {0.0: len(graph) - len(at)} if len(at) < len(graph) else {}
     return Layout(at=at, style="grid", left_out=left_out)
-
-
-def _kept(dimensions: int) -> int:
-    """Places along each dimension of a part of the grid that has at most `LIMIT` chips."""
-    return max(2, int(LIMIT ** (1 / dimensions)))
 
 
 def _circle(graph: nx.Graph[Any]) -> Layout:
