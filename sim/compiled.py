@@ -1,22 +1,69 @@
-"""How kernels are compiled: one decorator, one set of switches.
+"""How kernels are compiled: three decorators, one set of switches.
 
-Compiled code is cached on disk beside its module (or in numba's user cache
-where that folder is read-only). No fast-math: sums keep their order, so a run
-gives the same bits on every machine with IEEE doubles.
+No fast-math: sums keep their order, so a run gives the same bits on every
+machine with IEEE doubles.
+
+Compiled code is cached on disk. numba looks only at a function's own file to
+see whether its cache is stale, not at the kernels it calls; so the cache stands
+in a folder named after the text of all kernels, in the user's cache folder
+(``NUMBA_CACHE_DIR`` or ``XDG_CACHE_HOME`` move it).
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
 
-__all__ = ["compiled"]
+__all__ = ["compiled", "inlined", "lean"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+#: Files whose text is compiled into kernels, relative to this folder.
+SOURCES = ("compiled.py", "transfers.py", "routing/*.py", "network/kernels/*.py")
+
+
+def _cache_folder() -> str:
+    here = Path(__file__).parent
+    text = hashlib.sha256()
+    for pattern in SOURCES:
+        for source in sorted(here.glob(pattern)):
+            text.update(source.read_bytes())
+    chosen = os.environ.get("NUMBA_CACHE_DIR")
+    base = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return str(base / "chipweave" / f"kernels-{text.hexdigest()[:16]}")
+
+
+CACHE = _cache_folder()
+
+
+def _jit(function: F, **more: Any) -> F:
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = CACHE
+    try:
+        return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False, **more)(function))
+    finally:
+        numba.config.CACHE_DIR = before
 
 
 def compiled(function: F) -> F:
     """Compile a function of arrays and numbers to machine code on first use."""
-    return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)(function))
+    return _jit(function)
+
+
+def lean(function: F) -> F:
+    """Compile a function that neither allocates nor keeps an array.
+
+    Without numba's reference counts: a call that passes twenty arrays would touch
+    twenty counters, twice, which costs more than the work that the call does.
+    """
+    return _jit(function, _nrt=False)
+
+
+def inlined(function: F) -> F:
+    """Compile a lean function into each of its compiled callers: for the innermost ones."""
+    return _jit(function, _nrt=False, forceinline=True)

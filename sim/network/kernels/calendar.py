@@ -7,127 +7,114 @@ one instant) costs one heap entry. Two batches may stand for one instant; they
 are taken one after the other. A record that is out of date stays and is
 recognised when it is taken.
 
-Arrays: ``heap`` of batch numbers; per batch ``when`` and ``first``; per record
-``what``, ``kind``, ``after``; ``recent`` maps ``hash(instant)`` to a batch.
-``size`` holds the heap's size, the first free batch, the first free record and
-the number of free records.
+Columns of ``state.calendar``: HEAP (batch numbers in heap order), WHEN and HEAD
+of a batch (its instant, -1 if free, and first record; a free batch's HEAD is the
+next free one), WHAT, KIND and FOLLOWING of a record.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from sim.compiled import inlined, lean
+from sim.network.kernels.state import (
+    FOLLOWING,
+    FREE_BATCH,
+    FREE_RECORD,
+    HEAD,
+    HEAP,
+    HEAP_SIZE,
+    KIND,
+    RECENT,
+    RECENT_SIZE,
+    RECORDS_LEFT,
+    WHAT,
+    WHEN,
+)
 
-import numpy as np
-
-from sim.compiled import compiled
-from sim.schedule import IntArray
-
-__all__ = ["Calendar", "clear", "new_calendar", "push", "release", "take"]
-
-HEAP, FREE_BATCH, FREE_RECORD, RECORDS_LEFT = 0, 1, 2, 3
-
-
-class Calendar(NamedTuple):
-    """The arrays of a calendar; see the module."""
-
-    heap: IntArray
-    when: IntArray
-    first: IntArray
-    what: IntArray
-    kind: IntArray
-    after: IntArray
-    recent: IntArray
-    size: IntArray
+__all__ = ["clear", "push", "release", "take"]
 
 
-def new_calendar(records: int) -> Calendar:
-    """An empty calendar with room for so many records."""
-    arrays = [np.zeros(records, dtype=np.int64) for _ in range(6)]
-    calendar = Calendar(*arrays, np.zeros(256, dtype=np.int64), np.zeros(4, dtype=np.int64))
-    clear(calendar)
-    return calendar
-
-
-@compiled
-def clear(calendar):  # type: ignore[no-untyped-def]
+@lean
+def clear(s):  # type: ignore[no-untyped-def]
     """Forget everything."""
-    room = calendar.when.size
-    for i in range(room):
-        calendar.when[i] = -1
-        calendar.first[i] = i + 1
-        calendar.after[i] = i + 1
-    calendar.recent[:] = 0
-    calendar.size[HEAP] = 0
-    calendar.size[FREE_BATCH] = 0
-    calendar.size[FREE_RECORD] = 0
-    calendar.size[RECORDS_LEFT] = room
+    c = s.calendar
+    for i in range(c.shape[0]):
+        c[i, WHEN] = -1
+        c[i, HEAD] = i + 1
+        c[i, FOLLOWING] = i + 1
+    for i in range(RECENT_SIZE):
+        s.counters[RECENT + i] = 0
+    s.counters[HEAP_SIZE] = 0
+    s.counters[FREE_BATCH] = 0
+    s.counters[FREE_RECORD] = 0
+    s.counters[RECORDS_LEFT] = c.shape[0]
 
 
-@compiled
-def push(calendar, when, what, kind):  # type: ignore[no-untyped-def]
+@inlined
+def push(s, when, what, kind):  # type: ignore[no-untyped-def]
     """Note that ``what`` happens at ``when``. The caller has seen to room."""
-    record = calendar.size[FREE_RECORD]
-    calendar.size[FREE_RECORD] = calendar.after[record]
-    calendar.size[RECORDS_LEFT] -= 1
-    calendar.what[record] = what
-    calendar.kind[record] = kind
-    slot = (when ^ (when >> 8) ^ (when >> 16)) & 255
-    batch = calendar.recent[slot]
-    if calendar.when[batch] == when:
-        calendar.after[record] = calendar.first[batch]
-        calendar.first[batch] = record
+    c, n = s.calendar, s.counters
+    record = n[FREE_RECORD]
+    n[FREE_RECORD] = c[record, FOLLOWING]
+    n[RECORDS_LEFT] -= 1
+    c[record, WHAT] = what
+    c[record, KIND] = kind
+    slot = RECENT + ((when ^ (when >> 8) ^ (when >> 16)) & (RECENT_SIZE - 1))
+    batch = n[slot]
+    if c[batch, WHEN] == when:
+        c[record, FOLLOWING] = c[batch, HEAD]
+        c[batch, HEAD] = record
         return
-    batch = calendar.size[FREE_BATCH]
-    calendar.size[FREE_BATCH] = calendar.first[batch]
-    calendar.when[batch] = when
-    calendar.first[batch] = record
-    calendar.after[record] = -1
-    calendar.recent[slot] = batch
-    heap = calendar.heap
-    at = calendar.size[HEAP]
-    calendar.size[HEAP] = at + 1
+    batch = n[FREE_BATCH]
+    n[FREE_BATCH] = c[batch, HEAD]
+    c[batch, WHEN] = when
+    c[batch, HEAD] = record
+    c[record, FOLLOWING] = -1
+    n[slot] = batch
+    at = n[HEAP_SIZE]
+    n[HEAP_SIZE] = at + 1
     while at > 0:
         up = (at - 1) >> 1
-        if calendar.when[heap[up]] <= when:
+        if c[c[up, HEAP], WHEN] <= when:
             break
-        heap[at] = heap[up]
+        c[at, HEAP] = c[up, HEAP]
         at = up
-    heap[at] = batch
+    c[at, HEAP] = batch
 
 
-@compiled
-def take(calendar):  # type: ignore[no-untyped-def]
+@inlined
+def take(s):  # type: ignore[no-untyped-def]
     """Remove the earliest batch from the heap and give its first record."""
-    heap = calendar.heap
-    batch = heap[0]
-    size = calendar.size[HEAP] - 1
-    calendar.size[HEAP] = size
-    moving = heap[size]
-    key = calendar.when[moving]
+    c, n = s.calendar, s.counters
+    batch = c[0, HEAP]
+    size = n[HEAP_SIZE] - 1
+    n[HEAP_SIZE] = size
+    moving = c[size, HEAP]
+    key = c[moving, WHEN]
     at = 0
     while True:
         down = 2 * at + 1
         if down >= size:
             break
-        if down + 1 < size and calendar.when[heap[down + 1]] < calendar.when[heap[down]]:
+        if down + 1 < size and c[c[down + 1, HEAP], WHEN] < c[c[down, HEAP], WHEN]:
             down += 1
-        if calendar.when[heap[down]] >= key:
+        if c[c[down, HEAP], WHEN] >= key:
             break
-        heap[at] = heap[down]
+        c[at, HEAP] = c[down, HEAP]
         at = down
-    heap[at] = moving
-    record = calendar.first[batch]
-    calendar.when[batch] = -1
-    calendar.first[batch] = calendar.size[FREE_BATCH]
-    calendar.size[FREE_BATCH] = batch
+    c[at, HEAP] = moving
+    record = c[batch, HEAD]
+    c[batch, WHEN] = -1
+    c[batch, HEAD] = n[FREE_BATCH]
+    n[FREE_BATCH] = batch
     return record
 
 
-@compiled
-def release(calendar, record):  # type: ignore[no-untyped-def]
+@inlined
+def release(s, record):  # type: ignore[no-untyped-def]
     """Free a record that was taken; give the next of its batch, or -1."""
-    after = calendar.after[record]
-    calendar.after[record] = calendar.size[FREE_RECORD]
-    calendar.size[FREE_RECORD] = record
-    calendar.size[RECORDS_LEFT] += 1
-    return after
+    c, n = s.calendar, s.counters
+    following = c[record, FOLLOWING]
+    c[record, FOLLOWING] = n[FREE_RECORD]
+    n[FREE_RECORD] = record
+    n[RECORDS_LEFT] += 1
+    return following

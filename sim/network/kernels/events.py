@@ -16,41 +16,94 @@ from __future__ import annotations
 
 import math
 
-from sim.compiled import compiled
+from sim.compiled import inlined, lean
 from sim.network.kernels import maxmin
 from sim.network.kernels.calendar import clear, push, release, take
-from sim.network.kernels.maxplus import CAPPED, CONTENTION, LATENCY, OVERHEAD, TIERS
-from sim.network.kernels.recurrence import jump, same, save
+from sim.network.kernels.maxplus import CAPPED, CONTENTION, TIERS
+from sim.network.kernels.maxplus import LATENCY as LATENCY_SPENT
+from sim.network.kernels.maxplus import OVERHEAD as OVERHEAD_SPENT
+from sim.network.kernels.recurrence import look
 from sim.network.kernels.state import (
     ACTIVE,
+    AFTER,
+    ANCHOR,
+    ARRIVAL,
+    ARRIVED,
     ARRIVING,
+    BUSY,
+    CRITICAL,
+    DIRTY,
+    DONE,
+    DST,
+    END,
+    ENDED,
+    ENTRIES,
+    ENTRY,
+    EVENTS,
     FINISHED,
+    FIRST,
+    FORWARD,
+    HEAP,
+    HEAP_SIZE,
+    IDEAL,
     IDLE,
+    JOB,
+    JOBS_DONE,
+    KIND,
     LAST,
+    LATENCY,
+    LEFT,
+    LIMIT,
+    LINK,
+    MARK,
+    NEXT,
+    NOW,
+    NUMBER,
+    OVERHEAD,
+    OWNER,
+    PAYLOAD,
     PENDING,
+    PENDING_PARTS,
+    RANKS_LEFT,
+    RANKS_STALLED,
+    RATE,
+    RECORDS_LEFT,
+    REDUCE,
     REDUCING,
+    REMAINING,
+    REPEAT,
+    REPETITION,
+    ROUND,
+    ROUND_OF,
+    ROW,
     RUNNING,
+    SOLVES,
+    SRC,
     STALLED,
+    STALLS,
+    STANDING,
+    START,
+    STATUS,
+    THROUGH,
+    TIER,
+    TRIAL,
     UNKNOWN,
+    WATCH,
+    WATCHED,
+    WHAT,
+    WHEN,
 )
 from sim.transfers import TICK
 
-__all__ = ["COMPLETED", "EMPTY", "HORIZON", "LOAD", "OVERFLOW", "PAUSE", "ROOM", "rebuild", "resume", "run"]
+__all__ = ["COMPLETED", "CROWDED", "EMPTY", "HORIZON", "LOAD", "OVERFLOW", "PAUSE", "rebuild", "resume", "run"]
 
 #: Why `run` returns: nothing is left to happen; the next event is later than
 #: ``until``; rounds must be loaded; the calendar needs room; the budget of
 #: instants is used up; a job is done; a duration beyond the range of time.
-EMPTY, HORIZON, LOAD, ROOM, PAUSE, COMPLETED, OVERFLOW = 0, 1, 2, 3, 4, 5, 6
+EMPTY, HORIZON, LOAD, CROWDED, PAUSE, COMPLETED, OVERFLOW = 0, 1, 2, 3, 4, 5, 6
 
 #: Kinds of records in the calendar.
-ARRIVE, START, END, REDUCED = 0, 1, 2, 3
-
-#: ``counters``: now, events taken, solves, the solver's stamp, transfers solved,
-#: transfers dirty, transfers through, transfers not idle, jobs done, a stall.
-NOW, EVENTS, SOLVES, STAMP, SOLVED, DIRTY, THROUGH, BUSY, JOBS_DONE, STALLS = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
-#: A watched rank that has just reached a repetition (+ 1), repetitions jumped,
-#: whether fast-forward is on.
-WATCHED, JUMPED, FORWARD = 10, 11, 12
+ARRIVES, STARTS, ENDS, IS_REDUCED = 0, 1, 2, 3
 
 #: ``mark`` of a transfer that waits for the next solve.
 WAITING = -1
@@ -59,301 +112,272 @@ PICO = 1e12
 LONGEST = 4.0e18
 
 
-@compiled
-def dirty(f, transfers, scratch):  # type: ignore[no-untyped-def]
+@inlined
+def dirty(s, f):  # type: ignore[no-untyped-def]
     """Have f solved at the end of the instant."""
-    if transfers.mark[f] != WAITING:
-        transfers.mark[f] = WAITING
-        if scratch.counters[DIRTY] == scratch.changed.size:
-            compact(transfers, scratch)
-        scratch.changed[scratch.counters[DIRTY]] = f
-        scratch.counters[DIRTY] += 1
+    if s.transfers[f, MARK] != WAITING:
+        s.transfers[f, MARK] = WAITING
+        if s.counters[DIRTY] == s.changed.size:
+            compact(s)
+        s.changed[s.counters[DIRTY]] = f
+        s.counters[DIRTY] += 1
 
 
-@compiled
-def compact(transfers, scratch):  # type: ignore[no-untyped-def]
+@lean
+def compact(s):  # type: ignore[no-untyped-def]
     """Keep each dirty transfer that is still active, once."""
     kept = 0
-    for j in range(scratch.counters[DIRTY]):
-        f = scratch.changed[j]
-        if transfers.mark[f] == WAITING and transfers.status[f] == ACTIVE:
-            transfers.mark[f] = 0
-            scratch.changed[kept] = f
+    for j in range(s.counters[DIRTY]):
+        f = s.changed[j]
+        if s.transfers[f, MARK] == WAITING and s.transfers[f, STATUS] == ACTIVE:
+            s.transfers[f, MARK] = 0
+            s.changed[kept] = f
             kept += 1
     for j in range(kept):
-        transfers.mark[scratch.changed[j]] = WAITING
-    scratch.counters[DIRTY] = kept
+        s.transfers[s.changed[j], MARK] = WAITING
+    s.counters[DIRTY] = kept
 
 
-@compiled
-def arm(r, transfers, ranks, rounds, starts, parts, calendar, scratch):  # type: ignore[no-untyped-def]
+@inlined
+def arm(s, r):  # type: ignore[no-untyped-def]
     """Rank r has reached its repetition: count it in on its parts, start what is ready."""
-    at = rounds.row[ranks.round[r]] + ranks.number[r]
-    ranks.pending[r] = starts[at + 1] - starts[at]
-    ranks.state[r] = RUNNING
-    if rounds.watch[ranks.round[r]] == r:
-        scratch.counters[WATCHED] = r + 1
-    now = scratch.counters[NOW]
-    for j in range(starts[at], starts[at + 1]):
-        f = parts[j]
-        transfers.arrived[f] += 1
-        if transfers.arrived[f] == 2:
-            transfers.arrived[f] = 0
-            transfers.status[f] = PENDING
-            transfers.critical[f] = r
-            transfers.start[f] = now + transfers.overhead[f] + transfers.latency[f]
-            scratch.counters[BUSY] += 1
-            push(calendar, transfers.start[f], f, START)
+    at = s.rounds[s.ranks[r, ROUND], ROW] + s.ranks[r, NUMBER]
+    s.ranks[r, PENDING_PARTS] = s.starts[at + 1] - s.starts[at]
+    s.ranks[r, STANDING] = RUNNING
+    if s.rounds[s.ranks[r, ROUND], WATCH] == r:
+        s.counters[WATCHED] = r + 1
+    now = s.counters[NOW]
+    for j in range(s.starts[at], s.starts[at + 1]):
+        f = s.parts[j]
+        s.transfers[f, ARRIVED] += 1
+        if s.transfers[f, ARRIVED] == 2:
+            s.transfers[f, ARRIVED] = 0
+            s.transfers[f, STATUS] = PENDING
+            s.transfers[f, CRITICAL] = r
+            s.transfers[f, START] = now + s.transfers[f, OVERHEAD] + s.transfers[f, LATENCY]
+            s.counters[BUSY] += 1
+            push(s, s.transfers[f, START], f, STARTS)
 
 
-@compiled
-def advance(r, transfers, ranks, rounds, starts, parts, calendar, scratch):  # type: ignore[no-untyped-def]
+@lean
+def advance(s, r):  # type: ignore[no-untyped-def]
     """Rank r is through with its repetition: on to the next that has a part for it."""
-    q = ranks.round[r]
-    at = rounds.row[q] + ranks.number[r]
-    if ranks.repetition[r] + 1 < rounds.repeat[q] and starts[at + 1] > starts[at]:
-        ranks.repetition[r] += 1
-        arm(r, transfers, ranks, rounds, starts, parts, calendar, scratch)
+    q = s.ranks[r, ROUND]
+    at = s.rounds[q, ROW] + s.ranks[r, NUMBER]
+    if s.ranks[r, REPETITION] + 1 < s.rounds[q, REPEAT] and s.starts[at + 1] > s.starts[at]:
+        s.ranks[r, REPETITION] += 1
+        arm(s, r)
         return
     while True:
-        following = rounds.next[q]
+        following = s.rounds[q, NEXT]
         if following == UNKNOWN:
-            ranks.round[r] = q
-            ranks.repetition[r] = rounds.repeat[q] - 1
-            ranks.state[r] = STALLED
-            scratch.job_stalled[ranks.job[r]] += 1
-            scratch.counters[STALLS] = 1
+            s.ranks[r, ROUND] = q
+            s.ranks[r, REPETITION] = s.rounds[q, REPEAT] - 1
+            s.ranks[r, STANDING] = STALLED
+            s.jobs[s.ranks[r, JOB], RANKS_STALLED] += 1
+            s.counters[STALLS] = 1
             return
         if following == LAST:
-            ranks.state[r] = FINISHED
-            job = ranks.job[r]
-            scratch.job_left[job] -= 1
-            if scratch.job_left[job] == 0:
-                scratch.job_done[job] = scratch.counters[NOW]
-                scratch.counters[JOBS_DONE] += 1
+            s.ranks[r, STANDING] = FINISHED
+            job = s.ranks[r, JOB]
+            s.jobs[job, RANKS_LEFT] -= 1
+            if s.jobs[job, RANKS_LEFT] == 0:
+                s.jobs[job, ENDED] = s.counters[NOW]
+                s.counters[JOBS_DONE] += 1
             return
         q = following
-        at = rounds.row[q] + ranks.number[r]
-        if starts[at + 1] > starts[at]:
-            ranks.round[r] = q
-            ranks.repetition[r] = 0
-            arm(r, transfers, ranks, rounds, starts, parts, calendar, scratch)
+        at = s.rounds[q, ROW] + s.ranks[r, NUMBER]
+        if s.starts[at + 1] > s.starts[at]:
+            s.ranks[r, ROUND] = q
+            s.ranks[r, REPETITION] = 0
+            arm(s, r)
             return
 
 
-@compiled
-def part_done(r, row, transfers, ranks, rounds, starts, parts, calendar, scratch):  # type: ignore[no-untyped-def]
+@inlined
+def part_done(s, r, row):  # type: ignore[no-untyped-def]
     """One of rank r's parts is done; the last one decides its critical path."""
-    ranks.pending[r] -= 1
-    if ranks.pending[r] == 0:
-        ranks.account[r, :] = scratch.account[row, :]
-        advance(r, transfers, ranks, rounds, starts, parts, calendar, scratch)
+    s.ranks[r, PENDING_PARTS] -= 1
+    if s.ranks[r, PENDING_PARTS] == 0:
+        for c in range(s.row.shape[1]):
+            s.account[r, c] = s.row[row, c]
+        advance(s, r)
 
 
-@compiled
-def finish(f, transfers, entries, links, ranks, rounds, starts, parts, calendar, scratch):  # type: ignore[no-untyped-def]  # noqa: E501
+@inlined
+def finish(s, f):  # type: ignore[no-untyped-def]  # noqa: E501
     """Transfer f is through: free its links, account for it, tell both ends."""
-    now = scratch.counters[NOW]
-    if transfers.status[f] == ACTIVE:
-        maxmin.unlink_entries(f, transfers, entries, links)
-        for e in range(transfers.entry[f], transfers.entry[f] + transfers.entries[f]):
-            l = entries.link[e]
-            at = links.first[l]
+    now = s.counters[NOW]
+    if s.transfers[f, STATUS] == ACTIVE:
+        maxmin.unlink_entries(s, f)
+        for e in range(s.transfers[f, ENTRY], s.transfers[f, ENTRY] + s.transfers[f, ENTRIES]):
+            l = s.entries[e, LINK]
+            at = s.lists[l, FIRST]
             while at >= 0:
-                g = entries.owner[at]
-                if transfers.limit[g] == l:
-                    dirty(g, transfers, scratch)
-                at = entries.after[at]
-    transfers.mark[f] = 0
-    transfers.done[f] += 1
-    scratch.counters[THROUGH] += 1
-    rounds.left[transfers.round[f]] -= 1
-    row = f if scratch.account.shape[0] > 1 else 0
-    critical = transfers.critical[f]
-    for c in range(scratch.account.shape[1]):
-        scratch.account[row, c] = ranks.account[critical, c]
-    scratch.account[row, OVERHEAD] += transfers.overhead[f]
-    scratch.account[row, LATENCY] += transfers.latency[f]
-    scratch.account[row, CONTENTION] += now - transfers.start[f] - transfers.ideal[f]
-    tier = transfers.tier[f]
-    scratch.account[row, CAPPED if tier < 0 else TIERS + tier] += transfers.ideal[f]
-    if transfers.reduce[f] > 0:
-        transfers.status[f] = REDUCING
-        transfers.end[f] = now + transfers.reduce[f]
-        push(calendar, transfers.end[f], f, REDUCED)
-        part_done(transfers.src[f], row, transfers, ranks, rounds, starts, parts, calendar, scratch)
+                g = s.entries[at, OWNER]
+                if s.transfers[g, LIMIT] == l:
+                    dirty(s, g)
+                at = s.entries[at, AFTER]
+    s.transfers[f, MARK] = 0
+    s.transfers[f, DONE] += 1
+    s.counters[THROUGH] += 1
+    s.rounds[s.transfers[f, ROUND_OF], LEFT] -= 1
+    row = f if s.row.shape[0] > 1 else 0
+    critical = s.transfers[f, CRITICAL]
+    for c in range(s.row.shape[1]):
+        s.row[row, c] = s.account[critical, c]
+    s.row[row, OVERHEAD_SPENT] += s.transfers[f, OVERHEAD]
+    s.row[row, LATENCY_SPENT] += s.transfers[f, LATENCY]
+    s.row[row, CONTENTION] += now - s.transfers[f, START] - s.transfers[f, IDEAL]
+    tier = s.transfers[f, TIER]
+    s.row[row, CAPPED if tier < 0 else TIERS + tier] += s.transfers[f, IDEAL]
+    if s.transfers[f, REDUCE] > 0:
+        s.transfers[f, STATUS] = REDUCING
+        s.transfers[f, END] = now + s.transfers[f, REDUCE]
+        push(s, s.transfers[f, END], f, IS_REDUCED)
+        part_done(s, s.transfers[f, SRC], row)
         return
-    transfers.status[f] = IDLE
-    scratch.counters[BUSY] -= 1
-    part_done(transfers.src[f], row, transfers, ranks, rounds, starts, parts, calendar, scratch)
-    part_done(transfers.dst[f], row, transfers, ranks, rounds, starts, parts, calendar, scratch)
+    s.transfers[f, STATUS] = IDLE
+    s.counters[BUSY] -= 1
+    part_done(s, s.transfers[f, SRC], row)
+    part_done(s, s.transfers[f, DST], row)
 
 
-@compiled
-def happen(what, kind, transfers, entries, links, ranks, rounds, starts, parts, calendar, scratch):  # type: ignore[no-untyped-def]  # noqa: E501
+@inlined
+def happen(s, what, kind):  # type: ignore[no-untyped-def]  # noqa: E501
     """Process one record of the calendar at the current instant."""
-    now = scratch.counters[NOW]
-    if kind == ARRIVE:
-        q = ranks.round[what]
-        at = rounds.row[q] + ranks.number[what]
-        if starts[at + 1] > starts[at]:
-            arm(what, transfers, ranks, rounds, starts, parts, calendar, scratch)
+    now = s.counters[NOW]
+    if kind == ARRIVES:
+        q = s.ranks[what, ROUND]
+        at = s.rounds[q, ROW] + s.ranks[what, NUMBER]
+        if s.starts[at + 1] > s.starts[at]:
+            arm(s, what)
         else:
-            advance(what, transfers, ranks, rounds, starts, parts, calendar, scratch)
-    elif kind == START:
-        if transfers.status[what] != PENDING or transfers.start[what] != now:
+            advance(s, what)
+    elif kind == STARTS:
+        if s.transfers[what, STATUS] != PENDING or s.transfers[what, START] != now:
             return
-        if transfers.payload[what] <= 0.0:
-            finish(what, transfers, entries, links, ranks, rounds, starts, parts, calendar, scratch)
+        if s.flows[what, PAYLOAD] <= 0.0:
+            finish(s, what)
             return
-        transfers.status[what] = ACTIVE
-        transfers.anchor[what] = now
-        transfers.remaining[what] = transfers.payload[what]
-        transfers.rate[what] = 0.0
-        transfers.end[what] = -1
-        transfers.limit[what] = -1
-        maxmin.link_entries(what, transfers, entries, links)
-        dirty(what, transfers, scratch)
-    elif kind == END:
-        if transfers.status[what] != ACTIVE or transfers.end[what] != now:
+        s.transfers[what, STATUS] = ACTIVE
+        s.transfers[what, ANCHOR] = now
+        s.flows[what, REMAINING] = s.flows[what, PAYLOAD]
+        s.flows[what, RATE] = 0.0
+        s.transfers[what, END] = -1
+        s.transfers[what, LIMIT] = -1
+        maxmin.link_entries(s, what)
+        dirty(s, what)
+    elif kind == ENDS:
+        if s.transfers[what, STATUS] != ACTIVE or s.transfers[what, END] != now:
             return
-        finish(what, transfers, entries, links, ranks, rounds, starts, parts, calendar, scratch)
+        finish(s, what)
     else:
-        if transfers.status[what] != REDUCING or transfers.end[what] != now:
+        if s.transfers[what, STATUS] != REDUCING or s.transfers[what, END] != now:
             return
-        transfers.status[what] = IDLE
-        scratch.counters[BUSY] -= 1
-        row = what if scratch.account.shape[0] > 1 else 0
-        scratch.account[row, OVERHEAD] += transfers.reduce[what]
-        part_done(transfers.dst[what], row, transfers, ranks, rounds, starts, parts, calendar, scratch)
+        s.transfers[what, STATUS] = IDLE
+        s.counters[BUSY] -= 1
+        row = what if s.row.shape[0] > 1 else 0
+        s.row[row, OVERHEAD_SPENT] += s.transfers[what, REDUCE]
+        part_done(s, s.transfers[what, DST], row)
 
 
-@compiled
-def apply(members, transfers, calendar, scratch):  # type: ignore[no-untyped-def]
+@lean
+def apply(s, members):  # type: ignore[no-untyped-def]
     """Give the solved transfers their new rates and ends. False: beyond all time."""
-    now = scratch.counters[NOW]
+    now = s.counters[NOW]
     for j in range(members):
-        f = scratch.changed[j]
-        new, old = transfers.trial[f], transfers.rate[f]
-        transfers.mark[f] = 0
+        f = s.changed[j]
+        new, old = s.flows[f, TRIAL], s.flows[f, RATE]
+        s.transfers[f, MARK] = 0
         if abs(new - old) <= 0.1 * maxmin.RATE_TOLERANCE * old:
             continue
-        transfers.remaining[f] -= old * ((now - transfers.anchor[f]) / PICO)
-        transfers.anchor[f] = now
-        transfers.rate[f] = new
+        s.flows[f, REMAINING] -= old * ((now - s.transfers[f, ANCHOR]) / PICO)
+        s.transfers[f, ANCHOR] = now
+        s.flows[f, RATE] = new
         if new <= 0.0:
-            transfers.end[f] = -1
+            s.transfers[f, END] = -1
             continue
-        span = math.ceil(transfers.remaining[f] * PICO / new - TICK)
+        span = math.ceil(s.flows[f, REMAINING] * PICO / new - TICK)
         if span > LONGEST:
             return False
-        transfers.end[f] = now + max(0, int(span))
-        push(calendar, transfers.end[f], f, END)
+        s.transfers[f, END] = now + max(0, int(span))
+        push(s, s.transfers[f, END], f, ENDS)
     return True
 
 
-@compiled
-def rebuild(arrivals, transfers, ranks, calendar):  # type: ignore[no-untyped-def]
+@lean
+def rebuild(s):  # type: ignore[no-untyped-def]
     """Fill the calendar anew from the transfers' and ranks' state, without stale records."""
-    clear(calendar)
-    for r in range(arrivals.size):
-        if ranks.state[r] == ARRIVING and arrivals[r] >= 0:
-            push(calendar, arrivals[r], r, ARRIVE)
-    for f in range(transfers.status.size):
-        if transfers.status[f] == PENDING:
-            push(calendar, transfers.start[f], f, START)
-        elif transfers.status[f] == ACTIVE:
-            if transfers.end[f] >= 0:
-                push(calendar, transfers.end[f], f, END)
-        elif transfers.status[f] == REDUCING:
-            push(calendar, transfers.end[f], f, REDUCED)
+    clear(s)
+    for r in range(s.ranks.shape[0]):
+        if s.ranks[r, STANDING] == ARRIVING and s.ranks[r, ARRIVAL] >= 0:
+            push(s, s.ranks[r, ARRIVAL], r, ARRIVES)
+    for f in range(s.transfers.shape[0]):
+        if s.transfers[f, STATUS] == PENDING:
+            push(s, s.transfers[f, START], f, STARTS)
+        elif s.transfers[f, STATUS] == ACTIVE:
+            if s.transfers[f, END] >= 0:
+                push(s, s.transfers[f, END], f, ENDS)
+        elif s.transfers[f, STATUS] == REDUCING:
+            push(s, s.transfers[f, END], f, IS_REDUCED)
 
 
-@compiled
-def look(watched, until, transfers, ranks, rounds, scratch, snapshot):  # type: ignore[no-untyped-def]
-    """Compare the state with the remembered one and jump if it is the same.
-
-    Returns whether time has moved; else the state may have been remembered, each
-    time an eighth later than the last.
-    """
-    counters = scratch.counters
-    now = counters[NOW]
-    q = ranks.round[watched]
-    first, count, base = rounds.first[q], rounds.count[q], rounds.base[q]
-    if count > snapshot.status.size:
-        return False
-    repetition = ranks.repetition[watched]
-    if snapshot.at[2] == q and repetition > snapshot.at[1]:
-        if same(now, watched, counters[BUSY], base, first, count, transfers, ranks, snapshot):
-            moved, repetitions, through = jump(
-                now, until, watched, base, first, count, transfers, ranks, rounds, snapshot
-            )
-            snapshot.at[2] = -1
-            if repetitions > 0:
-                counters[NOW] += moved
-                counters[JUMPED] += repetitions
-                counters[THROUGH] += through
-                return True
-    if snapshot.at[2] != q or repetition >= snapshot.at[1] + 1 + snapshot.at[1] // 8:
-        save(now, watched, q, base, first, count, transfers, ranks, snapshot)
-    return False
-
-
-@compiled
-def run(until, budget, transfers, entries, links, ranks, rounds, starts, parts, arrivals, calendar, scratch, snapshot):  # type: ignore[no-untyped-def]  # noqa: E501
+@lean
+def run(s, until, budget):  # type: ignore[no-untyped-def]  # noqa: E501
     """Process instants up to and including ``until``; say why it stopped.
 
     ``budget`` bounds the number of instants, so that the caller can look at the
-    keyboard. After LOAD, ROOM or PAUSE the state is whole: call again.
+    keyboard. After LOAD, CROWDED or PAUSE the state is whole: call again.
     """
-    counters = scratch.counters
+    counters = s.counters
     for _ in range(budget):
         if counters[STALLS]:
             counters[STALLS] = 0
             return LOAD
-        more = calendar.size[0] > 0
-        if counters[DIRTY] > 0 and not (more and calendar.when[calendar.heap[0]] <= counters[NOW]):
-            if calendar.size[3] < 2 * transfers.src.size + 64:
-                return ROOM
-            compact(transfers, scratch)
+        more = counters[HEAP_SIZE] > 0
+        if counters[DIRTY] > 0 and not (more and s.calendar[s.calendar[0, HEAP], WHEN] <= counters[NOW]):
+            if counters[RECORDS_LEFT] < 2 * s.transfers.shape[0] + 64:
+                return CROWDED
+            compact(s)
             if counters[DIRTY] > 0:
-                members = maxmin.solve(counters[DIRTY], transfers, entries, links, scratch)
+                members = maxmin.solve(s, counters[DIRTY])
                 counters[DIRTY] = 0
                 counters[SOLVES] += 1
-                if not apply(members, transfers, calendar, scratch):
+                if not apply(s, members):
                     return OVERFLOW
             continue
         if counters[WATCHED] > 0:
             watched = counters[WATCHED] - 1
             counters[WATCHED] = 0
-            if counters[FORWARD] and look(watched, until, transfers, ranks, rounds, scratch, snapshot):
-                rebuild(arrivals, transfers, ranks, calendar)
+            if counters[FORWARD] and look(s, watched, until):
+                rebuild(s)
                 continue
         if counters[JOBS_DONE] > 0:
             counters[JOBS_DONE] = 0
             return COMPLETED
         if not more:
             return EMPTY
-        when = calendar.when[calendar.heap[0]]
+        when = s.calendar[s.calendar[0, HEAP], WHEN]
         if when > until:
             counters[NOW] = max(counters[NOW], until)
             return HORIZON
-        if calendar.size[3] < 2 * transfers.src.size + 64:
-            return ROOM
+        if counters[RECORDS_LEFT] < 2 * s.transfers.shape[0] + 64:
+            return CROWDED
         counters[NOW] = when
-        record = take(calendar)
+        record = take(s)
         while record >= 0:
-            what, kind = calendar.what[record], calendar.kind[record]
-            record = release(calendar, record)
+            what, kind = s.calendar[record, WHAT], s.calendar[record, KIND]
+            record = release(s, record)
             counters[EVENTS] += 1
-            happen(what, kind, transfers, entries, links, ranks, rounds, starts, parts, calendar, scratch)
+            happen(s, what, kind)
     return PAUSE
 
 
-@compiled
-def resume(first, count, transfers, ranks, rounds, starts, parts, calendar, scratch):  # type: ignore[no-untyped-def]
+@lean
+def resume(s, first, count):  # type: ignore[no-untyped-def]
     """Rounds have been loaded: let the stalled ranks of a job go on."""
     for r in range(first, first + count):
-        if ranks.state[r] == STALLED:
-            scratch.job_stalled[ranks.job[r]] -= 1
-            advance(r, transfers, ranks, rounds, starts, parts, calendar, scratch)
+        if s.ranks[r, STANDING] == STALLED:
+            s.jobs[s.ranks[r, JOB], RANKS_STALLED] -= 1
+            advance(s, r)

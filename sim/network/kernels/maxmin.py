@@ -21,7 +21,28 @@ changes by less keeps its old value.
 
 from __future__ import annotations
 
-from sim.compiled import compiled
+from sim.compiled import inlined, lean
+from sim.network.kernels.state import (
+    AFTER,
+    BEFORE,
+    CAP,
+    CAPACITY,
+    ENTRIES,
+    ENTRY,
+    FIRST,
+    LIMIT,
+    LINK,
+    MARK,
+    OWNER,
+    RATE,
+    ROOM,
+    SEEN,
+    SOLVED,
+    STAMP,
+    TRIAL,
+    UNSETTLED,
+    WIDTH,
+)
 
 __all__ = ["RATE_TOLERANCE", "link_entries", "solve", "unlink_entries"]
 
@@ -30,46 +51,33 @@ __all__ = ["RATE_TOLERANCE", "link_entries", "solve", "unlink_entries"]
 RATE_TOLERANCE = 1e-12
 
 
-@compiled
-def link_entries(f, transfers, entries, links):  # type: ignore[no-untyped-def]
+@inlined
+def link_entries(s, f):  # type: ignore[no-untyped-def]
     """Put transfer f on the lists of its links."""
-    for e in range(transfers.entry[f], transfers.entry[f] + transfers.entries[f]):
-        l = entries.link[e]
-        head = links.first[l]
-        entries.after[e] = head
-        entries.before[e] = -1
+    for e in range(s.transfers[f, ENTRY], s.transfers[f, ENTRY] + s.transfers[f, ENTRIES]):
+        l = s.entries[e, LINK]
+        head = s.lists[l, FIRST]
+        s.entries[e, AFTER] = head
+        s.entries[e, BEFORE] = -1
         if head >= 0:
-            entries.before[head] = e
-        links.first[l] = e
+            s.entries[head, BEFORE] = e
+        s.lists[l, FIRST] = e
 
 
-@compiled
-def unlink_entries(f, transfers, entries, links):  # type: ignore[no-untyped-def]
+@inlined
+def unlink_entries(s, f):  # type: ignore[no-untyped-def]
     """Take transfer f off the lists of its links."""
-    for e in range(transfers.entry[f], transfers.entry[f] + transfers.entries[f]):
-        before, after = entries.before[e], entries.after[e]
+    for e in range(s.transfers[f, ENTRY], s.transfers[f, ENTRY] + s.transfers[f, ENTRIES]):
+        before, after = s.entries[e, BEFORE], s.entries[e, AFTER]
         if before >= 0:
-            entries.after[before] = after
+            s.entries[before, AFTER] = after
         else:
-            links.first[entries.link[e]] = after
+            s.lists[s.entries[e, LINK], FIRST] = after
         if after >= 0:
-            entries.before[after] = before
+            s.entries[after, BEFORE] = before
 
 
-@compiled
-def sift_up(key, what, at):  # type: ignore[no-untyped-def]
-    """Restore the heap of (key, what) from ``at`` upwards."""
-    k, w = key[at], what[at]
-    while at > 0:
-        up = (at - 1) >> 1
-        if key[up] <= k:
-            break
-        key[at], what[at] = key[up], what[up]
-        at = up
-    key[at], what[at] = k, w
-
-
-@compiled
+@inlined
 def sift_down(key, what, at, size):  # type: ignore[no-untyped-def]
     """Restore the heap of (key, what) from ``at`` downwards."""
     k, w = key[at], what[at]
@@ -86,79 +94,79 @@ def sift_down(key, what, at, size):  # type: ignore[no-untyped-def]
     key[at], what[at] = k, w
 
 
-@compiled
-def settle(f, rate, limit, transfers, entries, links):  # type: ignore[no-untyped-def]
+@inlined
+def settle(s, f, rate, limit):  # type: ignore[no-untyped-def]
     """Freeze member f at a rate and take it out of its links' room."""
-    transfers.trial[f] = rate
-    transfers.limit[f] = limit
-    transfers.mark[f] = -transfers.mark[f]
-    for e in range(transfers.entry[f], transfers.entry[f] + transfers.entries[f]):
-        l = entries.link[e]
-        links.room[l] -= entries.weight[e] * rate
-        links.width[l] -= entries.weight[e]
-        links.unsettled[l] -= 1
+    s.flows[f, TRIAL] = rate
+    s.transfers[f, LIMIT] = limit
+    s.transfers[f, MARK] = -s.transfers[f, MARK]
+    for e in range(s.transfers[f, ENTRY], s.transfers[f, ENTRY] + s.transfers[f, ENTRIES]):
+        l = s.entries[e, LINK]
+        s.links[l, ROOM] -= s.weights[e] * rate
+        s.links[l, WIDTH] -= s.weights[e]
+        s.lists[l, UNSETTLED] -= 1
 
 
-@compiled
-def fill(members, stamp, transfers, entries, links, scratch):  # type: ignore[no-untyped-def]
+@lean
+def fill(s, members, stamp):  # type: ignore[no-untyped-def]
     """Progressive filling of the first ``members`` of ``changed`` against the others.
 
     A transfer not in M keeps its rate. ``mark`` is ``stamp`` for members not yet
     settled, ``-stamp`` for settled ones. Returns the number of links touched.
     """
-    changed, touched = scratch.changed, scratch.touched
+    changed, touched = s.changed, s.touched
     count = 0
     for j in range(members):
         f = changed[j]
-        for e in range(transfers.entry[f], transfers.entry[f] + transfers.entries[f]):
-            l = entries.link[e]
-            if links.seen[l] != stamp:
-                links.seen[l] = stamp
+        for e in range(s.transfers[f, ENTRY], s.transfers[f, ENTRY] + s.transfers[f, ENTRIES]):
+            l = s.entries[e, LINK]
+            if s.lists[l, SEEN] != stamp:
+                s.lists[l, SEEN] = stamp
                 touched[count] = l
                 count += 1
-                room, width, unsettled = links.capacity[l], 0.0, 0
-                at = links.first[l]
+                room, width, unsettled = s.links[l, CAPACITY], 0.0, 0
+                at = s.lists[l, FIRST]
                 while at >= 0:
-                    g = entries.owner[at]
-                    if transfers.mark[g] == stamp:
-                        width += entries.weight[at]
+                    g = s.entries[at, OWNER]
+                    if s.transfers[g, MARK] == stamp:
+                        width += s.weights[at]
                         unsettled += 1
                     else:
-                        room -= entries.weight[at] * transfers.rate[g]
-                    at = entries.after[at]
-                links.room[l], links.width[l], links.unsettled[l] = room, width, unsettled
+                        room -= s.weights[at] * s.flows[g, RATE]
+                    at = s.entries[at, AFTER]
+                s.links[l, ROOM], s.links[l, WIDTH], s.lists[l, UNSETTLED] = room, width, unsettled
     # Members that meet no other member get what is left, without a queue.
     waiting = 0
     for j in range(members):
         f = changed[j]
         alone = True
-        share = transfers.cap[f]
+        share = s.flows[f, CAP]
         limit = -1
-        for e in range(transfers.entry[f], transfers.entry[f] + transfers.entries[f]):
-            l = entries.link[e]
-            if links.unsettled[l] > 1:
+        for e in range(s.transfers[f, ENTRY], s.transfers[f, ENTRY] + s.transfers[f, ENTRIES]):
+            l = s.entries[e, LINK]
+            if s.lists[l, UNSETTLED] > 1:
                 alone = False
                 break
-            part = max(links.room[l], 0.0) / entries.weight[e]
+            part = max(s.links[l, ROOM], 0.0) / s.weights[e]
             if part < share:
                 share, limit = part, l
         if alone:
-            settle(f, share, limit, transfers, entries, links)
+            settle(s, f, share, limit)
         else:
             waiting += 1
     if waiting == 0:
         return count
-    key, what = scratch.heap_key, scratch.heap_what
+    key, what = s.queue_key, s.queue_what
     size = 0
     for j in range(count):
         l = touched[j]
-        if links.unsettled[l] > 0:
-            key[size], what[size] = max(links.room[l], 0.0) / links.width[l], l
+        if s.lists[l, UNSETTLED] > 0:
+            key[size], what[size] = max(s.links[l, ROOM], 0.0) / s.links[l, WIDTH], l
             size += 1
     for j in range(members):
         f = changed[j]
-        if transfers.mark[f] == stamp and transfers.cap[f] < 1e300:
-            key[size], what[size] = transfers.cap[f], -1 - f
+        if s.transfers[f, MARK] == stamp and s.flows[f, CAP] < 1e300:
+            key[size], what[size] = s.flows[f, CAP], -1 - f
             size += 1
     for at in range(size // 2 - 1, -1, -1):
         sift_down(key, what, at, size)
@@ -166,88 +174,88 @@ def fill(members, stamp, transfers, entries, links, scratch):  # type: ignore[no
         share, l = key[0], what[0]
         if l < 0:
             f = -1 - l
-            if transfers.mark[f] == stamp:
-                settle(f, share, -1, transfers, entries, links)
+            if s.transfers[f, MARK] == stamp:
+                settle(s, f, share, -1)
                 waiting -= 1
-        elif links.unsettled[l] > 0:
-            now = max(links.room[l], 0.0) / links.width[l]
+        elif s.lists[l, UNSETTLED] > 0:
+            now = max(s.links[l, ROOM], 0.0) / s.links[l, WIDTH]
             if now > share:
                 key[0] = now
                 sift_down(key, what, 0, size)
                 continue
-            at = links.first[l]
+            at = s.lists[l, FIRST]
             while at >= 0:
-                f = entries.owner[at]
-                if transfers.mark[f] == stamp:
-                    settle(f, share, l, transfers, entries, links)
+                f = s.entries[at, OWNER]
+                if s.transfers[f, MARK] == stamp:
+                    settle(s, f, share, l)
                     waiting -= 1
-                at = entries.after[at]
+                at = s.entries[at, AFTER]
         size -= 1
         key[0], what[0] = key[size], what[size]
         sift_down(key, what, 0, size)
     return count
 
 
-@compiled
-def join(members, count, stamp, transfers, entries, links, scratch):  # type: ignore[no-untyped-def]
+@lean
+def join(s, members, count, stamp):  # type: ignore[no-untyped-def]
     """Add to ``changed`` everyone whose certificate the members have broken.
 
     Members are marked ``-stamp``. Returns the new number of members.
     """
-    changed, touched = scratch.changed, scratch.touched
+    changed, touched = s.changed, s.touched
     grown = members
     for j in range(count):
         l = touched[j]
         used, fastest, slowest_member, others = 0.0, 0.0, 1e300, 0
-        at = links.first[l]
+        at = s.lists[l, FIRST]
         while at >= 0:
-            g = entries.owner[at]
-            if transfers.mark[g] == -stamp:
-                rate = transfers.trial[g]
-                if transfers.limit[g] == l and rate < slowest_member:
+            g = s.entries[at, OWNER]
+            if s.transfers[g, MARK] == -stamp:
+                rate = s.flows[g, TRIAL]
+                if s.transfers[g, LIMIT] == l and rate < slowest_member:
                     slowest_member = rate
             else:
-                rate = transfers.rate[g]
+                rate = s.flows[g, RATE]
                 others += 1
-            used += entries.weight[at] * rate
+            used += s.weights[at] * rate
             fastest = max(fastest, rate)
-            at = entries.after[at]
+            at = s.entries[at, AFTER]
         if others == 0:
             continue
-        full = used >= links.capacity[l] * (1.0 - RATE_TOLERANCE)
+        full = used >= s.links[l, CAPACITY] * (1.0 - RATE_TOLERANCE)
         too_slow = fastest * (1.0 - RATE_TOLERANCE)
         too_fast = slowest_member * (1.0 + RATE_TOLERANCE)
-        at = links.first[l]
+        at = s.lists[l, FIRST]
         while at >= 0:
-            g = entries.owner[at]
-            if transfers.mark[g] != -stamp and transfers.mark[g] != stamp:
-                rate = transfers.rate[g]
-                gone = transfers.limit[g] == l and (not full or rate < too_slow)
+            g = s.entries[at, OWNER]
+            if s.transfers[g, MARK] != -stamp and s.transfers[g, MARK] != stamp:
+                rate = s.flows[g, RATE]
+                gone = s.transfers[g, LIMIT] == l and (not full or rate < too_slow)
                 if gone or rate > too_fast:
-                    transfers.mark[g] = stamp
+                    s.transfers[g, MARK] = stamp
                     changed[grown] = g
                     grown += 1
-            at = entries.after[at]
+            at = s.entries[at, AFTER]
     return grown
 
 
-@compiled
-def solve(members, transfers, entries, links, scratch):  # type: ignore[no-untyped-def]
+@lean
+def solve(s, members):  # type: ignore[no-untyped-def]
     """New rates in ``trial`` for all who change; returns how many.
 
     ``changed[:members]`` holds distinct active transfers: those that started
-    (rate 0) and those whose certificate is gone. ``counters[3]`` is the running
+    (rate 0) and those whose certificate is gone. ``counters[STAMP]`` is the running
     stamp.
     """
     grown = members
     while True:
-        scratch.counters[3] += 1
-        stamp = scratch.counters[3]
+        s.counters[STAMP] += 1
+        stamp = s.counters[STAMP]
         members = grown
         for j in range(members):
-            transfers.mark[scratch.changed[j]] = stamp
-        count = fill(members, stamp, transfers, entries, links, scratch)
-        scratch.counters[4] += members
-        grown = join(members, count, stamp, transfers, entries, links, scratch)
+            s.transfers[s.changed[j], MARK] = stamp
+        count = fill(s, members, stamp)
+        s.counters[SOLVED] += members
+        grown = join(s, members, count, stamp)
         if grown == members:
             return members

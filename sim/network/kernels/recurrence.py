@@ -10,142 +10,174 @@ then the same d repetitions follow again and last T each time. `same` compares,
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from sim.compiled import lean
+from sim.network.kernels.state import (
+    ACTIVE,
+    ANCHOR,
+    ARRIVED,
+    BASE,
+    BUSY,
+    COUNT,
+    CRITICAL,
+    DONE,
+    END,
+    FIRST_TRANSFER,
+    IDLE,
+    JUMPED,
+    LEFT,
+    LIMIT,
+    NOW,
+    PENDING,
+    PENDING_PARTS,
+    RATE,
+    REMAINING,
+    REPEAT,
+    REPETITION,
+    ROUND,
+    RUNNING,
+    SAVED_AT,
+    SAVED_REPETITION,
+    SAVED_ROUND,
+    STANDING,
+    START,
+    STATUS,
+    THROUGH,
+)
 
-from sim.compiled import compiled
-from sim.network.kernels.state import ACTIVE, IDLE, PENDING, RUNNING
-from sim.schedule import FloatArray, IntArray
-
-__all__ = ["Snapshot", "jump", "same", "save"]
+__all__ = ["jump", "look", "same", "save"]
 
 
-class Snapshot(NamedTuple):
-    """The state of one job in one round; times relative to ``at[0]``.
-
-    ``at`` holds the instant, the watched rank's repetition, and the round (-1: empty).
-    """
-
-    at: IntArray
-    rank_round: IntArray
-    repetition: IntArray
-    pending: IntArray
-    account: IntArray
-    status: IntArray
-    arrived: IntArray
-    start: IntArray
-    anchor: IntArray
-    end: IntArray
-    remaining: FloatArray
-    rate: FloatArray
-    limit: IntArray
-    critical: IntArray
-    done: IntArray
-
-
-@compiled
-def save(now, watched, q, first_rank, first, count, transfers, ranks, snapshot):  # type: ignore[no-untyped-def]
+@lean
+def save(s, watched):  # type: ignore[no-untyped-def]
     """Remember the state."""
-    snapshot.at[0] = now
-    snapshot.at[1] = ranks.repetition[watched]
-    snapshot.at[2] = q
-    for j in range(snapshot.rank_round.size):
-        r = first_rank + j
-        snapshot.rank_round[j] = ranks.round[r]
-        snapshot.repetition[j] = ranks.repetition[r]
-        snapshot.pending[j] = ranks.pending[r]
-        snapshot.account[j, :] = ranks.account[r, :]
-    for j in range(count):
-        f = first + j
-        snapshot.status[j] = transfers.status[f]
-        snapshot.arrived[j] = transfers.arrived[f]
-        snapshot.start[j] = transfers.start[f] - now
-        snapshot.anchor[j] = transfers.anchor[f] - now
-        snapshot.end[j] = transfers.end[f] - now if transfers.end[f] >= 0 else -1
-        snapshot.remaining[j] = transfers.remaining[f]
-        snapshot.rate[j] = transfers.rate[f]
-        snapshot.limit[j] = transfers.limit[f]
-        snapshot.critical[j] = transfers.critical[f]
-        snapshot.done[j] = transfers.done[f]
+    q = s.ranks[watched, ROUND]
+    s.counters[SAVED_AT] = s.counters[NOW]
+    s.counters[SAVED_REPETITION] = s.ranks[watched, REPETITION]
+    s.counters[SAVED_ROUND] = q
+    for j in range(s.saved_ranks.shape[0]):
+        r = s.rounds[q, BASE] + j
+        for c in range(s.ranks.shape[1]):
+            s.saved_ranks[j, c] = s.ranks[r, c]
+        for c in range(s.account.shape[1]):
+            s.saved_account[j, c] = s.account[r, c]
+    for j in range(s.rounds[q, COUNT]):
+        f = s.rounds[q, FIRST_TRANSFER] + j
+        for c in range(s.transfers.shape[1]):
+            s.saved_transfers[j, c] = s.transfers[f, c]
+        for c in range(s.flows.shape[1]):
+            s.saved_flows[j, c] = s.flows[f, c]
 
 
-@compiled
-def same(now, watched, busy, first_rank, first, count, transfers, ranks, snapshot):  # type: ignore[no-untyped-def]
+@lean
+def same(s, watched):  # type: ignore[no-untyped-def]
     """Whether the state is the remembered one, shifted in time and repetitions."""
-    q = snapshot.at[2]
-    shift = ranks.repetition[watched] - snapshot.at[1]
+    q = s.counters[SAVED_ROUND]
+    first, base = s.rounds[q, FIRST_TRANSFER], s.rounds[q, BASE]
+    span = s.counters[NOW] - s.counters[SAVED_AT]
     alive = 0
-    for j in range(count):
+    for j in range(s.rounds[q, COUNT]):
         f = first + j
-        status = transfers.status[f]
-        if status != snapshot.status[j] or transfers.arrived[f] != snapshot.arrived[j]:
+        status = s.transfers[f, STATUS]
+        if status != s.saved_transfers[j, STATUS] or s.transfers[f, ARRIVED] != s.saved_transfers[j, ARRIVED]:
             return False
         if status == IDLE:
             continue
         alive += 1
-        if transfers.critical[f] != snapshot.critical[j] or transfers.start[f] - now != snapshot.start[j]:
+        if s.transfers[f, CRITICAL] != s.saved_transfers[j, CRITICAL]:
+            return False
+        if s.transfers[f, START] - span != s.saved_transfers[j, START]:
             return False
         if status == PENDING:
             continue
         if status == ACTIVE:
-            if (
-                transfers.anchor[f] - now != snapshot.anchor[j]
-                or transfers.remaining[f] != snapshot.remaining[j]
-                or transfers.rate[f] != snapshot.rate[j]
-                or transfers.limit[f] != snapshot.limit[j]
-            ):
+            if s.transfers[f, ANCHOR] - span != s.saved_transfers[j, ANCHOR]:
                 return False
-        end = transfers.end[f] - now if transfers.end[f] >= 0 else -1
-        if end != snapshot.end[j]:
+            if s.flows[f, REMAINING] != s.saved_flows[j, REMAINING] or s.flows[f, RATE] != s.saved_flows[j, RATE]:
+                return False
+            if s.transfers[f, LIMIT] != s.saved_transfers[j, LIMIT]:
+                return False
+        moved = span if s.transfers[f, END] >= 0 else 0
+        if s.transfers[f, END] - moved != s.saved_transfers[j, END]:
             return False
-    if alive != busy:
+    if alive != s.counters[BUSY]:
         return False
-    ahead = ranks.account[watched, :] - snapshot.account[watched - first_rank, :]
-    for j in range(snapshot.rank_round.size):
-        r = first_rank + j
-        if ranks.round[r] != snapshot.rank_round[j] or ranks.pending[r] != snapshot.pending[j]:
+    shift = s.ranks[watched, REPETITION] - s.counters[SAVED_REPETITION]
+    for j in range(s.saved_ranks.shape[0]):
+        r = base + j
+        if s.ranks[r, ROUND] != s.saved_ranks[j, ROUND] or s.ranks[r, STANDING] != s.saved_ranks[j, STANDING]:
             return False
-        moved = shift if ranks.round[r] == q and ranks.state[r] == RUNNING else 0
-        if ranks.repetition[r] - snapshot.repetition[j] != moved:
+        if s.ranks[r, PENDING_PARTS] != s.saved_ranks[j, PENDING_PARTS]:
             return False
-        if moved:
-            for c in range(ahead.size):
-                if ranks.account[r, c] - snapshot.account[j, c] != ahead[c]:
+        here = s.ranks[r, ROUND] == q and s.ranks[r, STANDING] == RUNNING
+        if s.ranks[r, REPETITION] - s.saved_ranks[j, REPETITION] != (shift if here else 0):
+            return False
+        if here:
+            # Accounts must all grow alike, or the next period would grow them otherwise.
+            for c in range(s.account.shape[1]):
+                grown = s.account[watched, c] - s.saved_account[watched - base, c]
+                if s.account[r, c] - s.saved_account[j, c] != grown:
                     return False
     return True
 
 
-@compiled
-def jump(now, until, watched, first_rank, first, count, transfers, ranks, rounds, snapshot):  # type: ignore[no-untyped-def]
-    """Skip whole periods. Returns (picoseconds, repetitions, transfers) skipped."""
-    q = snapshot.at[2]
-    period = ranks.repetition[watched] - snapshot.at[1]
-    span = now - snapshot.at[0]
+@lean
+def jump(s, watched, until):  # type: ignore[no-untyped-def]
+    """Skip whole periods; the calendar must then be rebuilt. Returns whether any were."""
+    q = s.counters[SAVED_ROUND]
+    first, base = s.rounds[q, FIRST_TRANSFER], s.rounds[q, BASE]
+    period = s.ranks[watched, REPETITION] - s.counters[SAVED_REPETITION]
+    span = s.counters[NOW] - s.counters[SAVED_AT]
     most = 0
-    for j in range(snapshot.rank_round.size):
-        r = first_rank + j
-        if ranks.round[r] == q and ranks.state[r] == RUNNING:
-            most = max(most, ranks.repetition[r])
-    n = (rounds.repeat[q] - 1 - most) // period
+    for j in range(s.saved_ranks.shape[0]):
+        if s.ranks[base + j, ROUND] == q and s.ranks[base + j, STANDING] == RUNNING:
+            most = max(most, s.ranks[base + j, REPETITION])
+    n = (s.rounds[q, REPEAT] - 1 - most) // period
     if span > 0:
-        n = min(n, (until - now) // span)
+        n = min(n, (until - s.counters[NOW]) // span)
     if n <= 0:
-        return 0, 0, 0
-    for j in range(snapshot.rank_round.size):
-        r = first_rank + j
-        if ranks.round[r] == q and ranks.state[r] == RUNNING:
-            ranks.repetition[r] += n * period
-            for c in range(ranks.account.shape[1]):
-                ranks.account[r, c] += n * (ranks.account[r, c] - snapshot.account[j, c])
+        return False
+    for j in range(s.saved_ranks.shape[0]):
+        r = base + j
+        if s.ranks[r, ROUND] == q and s.ranks[r, STANDING] == RUNNING:
+            s.ranks[r, REPETITION] += n * period
+            for c in range(s.account.shape[1]):
+                s.account[r, c] += n * (s.account[r, c] - s.saved_account[j, c])
     through = 0
-    for j in range(count):
+    for j in range(s.rounds[q, COUNT]):
         f = first + j
-        skipped = n * (transfers.done[f] - snapshot.done[j])
-        transfers.done[f] += skipped
+        skipped = n * (s.transfers[f, DONE] - s.saved_transfers[j, DONE])
+        s.transfers[f, DONE] += skipped
         through += skipped
-        if transfers.status[f] != IDLE:
-            transfers.start[f] += n * span
-            transfers.anchor[f] += n * span
-            if transfers.end[f] >= 0:
-                transfers.end[f] += n * span
-    rounds.left[q] -= through
-    return n * span, n * period, through
+        if s.transfers[f, STATUS] != IDLE:
+            s.transfers[f, START] += n * span
+            s.transfers[f, ANCHOR] += n * span
+            if s.transfers[f, END] >= 0:
+                s.transfers[f, END] += n * span
+    s.rounds[q, LEFT] -= through
+    s.counters[THROUGH] += through
+    s.counters[NOW] += n * span
+    s.counters[JUMPED] += n * period
+    return True
+
+
+@lean
+def look(s, watched, until):  # type: ignore[no-untyped-def]
+    """Compare the state with the remembered one and jump if it is the same.
+
+    Returns whether time has moved; else the state may have been remembered, each
+    time an eighth later than the last.
+    """
+    q = s.ranks[watched, ROUND]
+    if s.rounds[q, COUNT] > s.saved_transfers.shape[0]:
+        return False
+    repetition = s.ranks[watched, REPETITION]
+    if s.counters[SAVED_ROUND] == q and repetition > s.counters[SAVED_REPETITION]:
+        if same(s, watched):
+            moved = jump(s, watched, until)
+            s.counters[SAVED_ROUND] = -1
+            if moved:
+                return True
+    saved = s.counters[SAVED_REPETITION]
+    if s.counters[SAVED_ROUND] != q or repetition >= saved + 1 + saved // 8:
+        save(s, watched)
+    return False

@@ -1,8 +1,11 @@
-"""The arrays that the event loop works on, grouped by what they describe.
+"""The arrays of the event loop, and what stands in their columns.
+
+Few wide arrays instead of many narrow ones: a transfer's fields lie side by side
+in memory, and a call of one kernel from another passes few arrays.
 
 Transfers stand in slots; the slots of a round are consecutive. Entries are the
-(transfer, link) pairs of all loaded transfers; the entries of the active
-transfers on one link form a doubly linked list.
+(transfer, link) pairs of all loaded transfers; those of the active transfers on
+one link form a doubly linked list.
 """
 
 from __future__ import annotations
@@ -14,135 +17,115 @@ import numpy.typing as npt
 
 from sim.schedule import FloatArray, IntArray
 
-__all__ = [
-    "ACTIVE",
-    "ARRIVING",
-    "FINISHED",
-    "IDLE",
-    "LAST",
-    "PENDING",
-    "REDUCING",
-    "RUNNING",
-    "STALLED",
-    "UNKNOWN",
-    "Entries",
-    "Links",
-    "Ranks",
-    "Rounds",
-    "Scratch",
-    "Transfers",
-]
+__all__ = ["State", "new_state"]
 
-Ints = npt.NDArray[np.int32]
+# transfers: integers of each slot. START is when it will hold its links, ANCHOR
+# when its rate last changed, END when it ends at that rate (-1: not while the
+# rate is zero), LIMIT the link that limits it (-1: its cap), CRITICAL the rank
+# slot whose arrival made it ready, DONE how often it has been through.
+(
+    SRC, DST, OVERHEAD, LATENCY, REDUCE, IDEAL, TIER, ROUND_OF, ENTRY, ENTRIES,
+    STATUS, ARRIVED, START, ANCHOR, END, LIMIT, CRITICAL, DONE, MARK,
+) = range(19)  # fmt: skip
 
-#: Status of a transfer slot.
-IDLE, PENDING, ACTIVE, REDUCING = 0, 1, 2, 3
+# flows: floats of each slot. Bytes to move, cap (bytes/s), bytes left at ANCHOR,
+# rate (bytes/s), and the solver's new rate.
+PAYLOAD, CAP, REMAINING, RATE, TRIAL = range(5)
 
-#: A rank slot: free or through, on its way to its first round, in a round, or
-#: waiting for rounds to be loaded.
-FINISHED, ARRIVING, RUNNING, STALLED = 0, 1, 2, 3
+# STATUS of a transfer.
+IDLE, PENDING, ACTIVE, REDUCING = range(4)
 
-#: ``Rounds.next``: the next round is not loaded yet, or there is none.
+# entries: link, transfer, and neighbours in the link's list (-1: none).
+LINK, OWNER, AFTER, BEFORE = range(4)
+
+# lists and room: first entry on each link, scratch of the solver; bytes/s of each
+# link, what is left of them, and the weight that shares it.
+FIRST, UNSETTLED, SEEN = range(3)
+CAPACITY, ROOM, WIDTH = range(3)
+
+# ranks: job, number within the job, round, repetition, parts left, state, arrival.
+JOB, NUMBER, ROUND, REPETITION, PENDING_PARTS, STANDING, ARRIVAL = range(7)
+
+# STANDING of a rank slot: free or through, on its way to its first round, in a
+# round, or waiting for rounds to be loaded.
+FINISHED, ARRIVING, RUNNING, STALLED = range(4)
+
+# rounds: repetitions, transfer completions left, next round; the parts (transfer
+# slots) of rank number n are parts[starts[ROW + n] : starts[ROW + n + 1]]; first
+# transfer and how many, first rank slot of the job, the rank whose steps are
+# watched for a recurring state (-1: none).
+REPEAT, LEFT, NEXT, ROW, FIRST_TRANSFER, COUNT, BASE, WATCH = range(8)
+
+# NEXT: not loaded yet, or there is none.
 UNKNOWN, LAST = -1, -2
 
+# calendar: see `calendar`.
+HEAP, WHEN, HEAD, WHAT, KIND, FOLLOWING = range(6)
 
-class Links(NamedTuple):
-    """Per link: bytes/s, first entry of its list (-1: nobody), scratch of the solver."""
+# jobs: ranks not through, ranks stalled, when the last one was through.
+RANKS_LEFT, RANKS_STALLED, ENDED = range(3)
 
-    capacity: FloatArray
-    first: IntArray
-    room: FloatArray
-    width: FloatArray
-    unsettled: IntArray
-    seen: IntArray
+# counters: scalars of the loop, then the calendar's table of recent instants.
+(
+    NOW, EVENTS, SOLVES, STAMP, SOLVED, DIRTY, THROUGH, BUSY, JOBS_DONE, STALLS, WATCHED, JUMPED, FORWARD,
+    HEAP_SIZE, FREE_BATCH, FREE_RECORD, RECORDS_LEFT, SAVED_AT, SAVED_REPETITION, SAVED_ROUND,
+) = range(20)  # fmt: skip
+RECENT, RECENT_SIZE = 32, 256
 
 
-class Transfers(NamedTuple):
-    """Per transfer slot.
+class State(NamedTuple):
+    """All of it; columns as named above.
 
-    ``start`` is when it will hold its links, ``anchor`` and ``remaining`` its
-    state when its ``rate`` last changed, ``end`` when it ends at that rate (-1:
-    not while the rate is zero), ``limit`` the link that limits it (-1: its cap),
-    ``critical`` the rank slot whose arrival made it ready, ``done`` how often it
-    has been through. ``trial`` and ``mark`` belong to the solver.
+    ``queue_key`` and ``queue_what`` are the solver's heap, ``changed`` the
+    transfers it works on, ``touched`` their links; ``row`` holds the account of a
+    transfer that has just ended (one row a slot where receivers reduce);
+    ``saved_*`` the state that fast-forward compares with.
     """
 
-    src: IntArray
-    dst: IntArray
-    payload: FloatArray
-    cap: FloatArray
-    overhead: IntArray
-    latency: IntArray
-    reduce: IntArray
-    ideal: IntArray
-    tier: IntArray
-    status: IntArray
-    arrived: IntArray
-    start: IntArray
-    anchor: IntArray
-    remaining: FloatArray
-    rate: FloatArray
-    end: IntArray
-    limit: IntArray
-    critical: IntArray
-    done: IntArray
-    trial: FloatArray
-    mark: IntArray
-    entry: IntArray
-    entries: IntArray
-    round: IntArray
-
-
-class Entries(NamedTuple):
-    """Per (transfer, link) pair: both, the weight, and neighbours in the link's list."""
-
-    link: Ints
-    owner: Ints
-    weight: FloatArray
-    after: IntArray
-    before: IntArray
-
-
-class Ranks(NamedTuple):
-    """Per rank slot: job, number within the job, round, repetition, parts left, state."""
-
-    job: IntArray
-    number: IntArray
-    round: IntArray
-    repetition: IntArray
-    pending: IntArray
-    state: IntArray
+    transfers: IntArray
+    flows: FloatArray
+    entries: npt.NDArray[np.int32]
+    weights: FloatArray
+    lists: IntArray
+    links: FloatArray
+    ranks: IntArray
     account: IntArray
-
-
-class Rounds(NamedTuple):
-    """Per loaded round: repetitions, transfer completions left, next round, where its parts are.
-
-    The parts (transfer slots) of rank number n of the job are
-    ``parts[starts[row + n]:starts[row + n + 1]]``, ``row`` being the round's. Its
-    transfers are ``first`` to ``first + count``, its job's ranks begin at ``base``;
-    ``watch`` is the rank whose steps are watched for a recurring state, or -1.
-    """
-
-    repeat: IntArray
-    left: IntArray
-    next: IntArray
-    row: IntArray
-    first: IntArray
-    count: IntArray
-    base: IntArray
-    watch: IntArray
-
-
-class Scratch(NamedTuple):
-    """Work space of the solver and counters of the loop; see `events`."""
-
+    rounds: IntArray
+    starts: IntArray
+    parts: IntArray
+    calendar: IntArray
+    jobs: IntArray
+    counters: IntArray
     changed: IntArray
     touched: IntArray
-    heap_key: FloatArray
-    heap_what: IntArray
-    counters: IntArray
-    account: IntArray
-    job_left: IntArray
-    job_stalled: IntArray
-    job_done: IntArray
+    queue_key: FloatArray
+    queue_what: IntArray
+    row: IntArray
+    saved_ranks: IntArray
+    saved_account: IntArray
+    saved_transfers: IntArray
+    saved_flows: FloatArray
+
+
+def new_state(capacity: FloatArray, columns: int) -> State:
+    """An empty state for so many links; accounts have ``columns`` columns."""
+
+    def whole(*shape: int) -> IntArray:
+        return np.zeros(shape, dtype=np.int64)
+
+    links = capacity.size
+    lists = whole(links, 3)
+    lists[:, FIRST] = -1
+    room = np.zeros((links, 3))
+    room[:, CAPACITY] = capacity
+    counters = whole(RECENT + RECENT_SIZE)
+    counters[STAMP] = 2
+    counters[SAVED_ROUND] = -1
+    return State(
+        transfers=whole(0, 19), flows=np.zeros((0, 5)), entries=np.zeros((0, 4), np.int32), weights=np.zeros(0),
+        lists=lists, links=room, ranks=whole(0, 7), account=whole(0, columns), rounds=whole(0, 8), starts=whole(0),
+        parts=whole(0), calendar=whole(0, 6), jobs=whole(0, 3), counters=counters, changed=whole(0),
+        touched=whole(links), queue_key=np.zeros(0), queue_what=whole(0), row=whole(1, columns),
+        saved_ranks=whole(0, 7), saved_account=whole(0, columns), saved_transfers=whole(0, 19),
+        saved_flows=np.zeros((0, 5)),
+    )  # fmt: skip
