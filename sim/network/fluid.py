@@ -86,6 +86,7 @@ class FluidNetwork:
     def set_capacity(self, link: int, capacity: float) -> None:
         """Change a link's bytes/s from this instant on; 0 holds its transfers."""
         self._disturb()
+        self.capacity[link] = capacity
         self.loop.set_capacity(link, capacity)
         if not self._wake.triggered:
             self._wake.succeed()
