@@ -70,7 +70,7 @@ def assemble(machine: MachineDescription, chips: int, estimate: str, scale_out: 
         chip=machine.chip.name,
     )  # fmt: skip
     if machine.chip.flops is not None:
-        graph.graph["flops"] = machine.chip.flops.at(estimate)
+        graph.graph["peak_flops"] = machine.chip.flops.at(estimate)
     return graph
 
 

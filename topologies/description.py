@@ -324,10 +324,11 @@ def _one_line(error: ValidationError) -> str:
     if len(path) > 1 and path[1] in _TAGS.get(str(path[0]), ()):
         del path[1]
     where = ".".join(map(str, path))
-    text = fault["msg"].removeprefix("Value error, ")
-    if fault["type"] not in ("missing", "value_error") or (where and not isinstance(fault["input"], Mapping)):
-        given = fault["input"]
-        text = f"{text}, not {given!r}" if not isinstance(given, Mapping) else text
+    text, given = fault["msg"].removeprefix("Value error, "), fault["input"]
+    if fault["type"] == "extra_forbidden":
+        text = "unknown key; remove it or mend its spelling"
+    elif fault["type"] not in ("missing", "value_error") and not isinstance(given, Mapping):
+        text = f"{text}, not {given!r}"
     more = f" (and {len(faults) - 1} more fault{'s' * (len(faults) > 2)})" if len(faults) > 1 else ""
     head = f"{where}: " if where else ""
     return " ".join(f"{head}{text}".split()) + more

@@ -7,18 +7,20 @@ of as many tiers as the NICs need, or a dragonfly.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import networkx as nx
 
-from topologies.clos import attach_clos
 from topologies.errors import MachineError
 from topologies.scale_up import attributes_of
+from topologies.tiers import attach_clos
 
 if TYPE_CHECKING:
     from topologies.description import Clos, Dragonfly, MachineDescription
 
-__all__ = ["attach_fabric"]
+__all__ = ["ClosPlan", "attach_fabric", "plan_clos"]
 
 #: Level of the first switch above the NICs (docs/design.md).
 LEAF = 3
@@ -52,40 +54,97 @@ def attach_fabric(
     if fabric.shape == "dragonfly":
         _attach_dragonfly(graph, machine.name, fabric, nics, leaf, estimate)
         return "shortest"
-    _attach_clos(graph, machine.name, fabric, nics, leaf, estimate)
+    _attach_clos(graph, machine, fabric, nics, leaf, estimate)
     return "up_down"
 
 
+@dataclass(frozen=True, slots=True)
+class ClosPlan:
+    """How many endpoints a leaf takes, and how many tiers all of them need."""
+
+    radix: int
+    per_leaf: int
+    tiers: int
+    ratio: float
+
+
+def plan_clos(machine: MachineDescription, rails: Sequence[int], estimate: str) -> ClosPlan:
+    """Decide the tiers of a machine's Clos.
+
+    A leaf of r ports splits them so that the bandwidth up is the bandwidth down
+    over the oversubscription; ``ratio`` says the same in links, as `attach_clos`
+    counts: a faster uplink stands for several.
+
+    Parameters
+    ----------
+    machine : MachineDescription
+        With a scale-out Clos.
+    rails : sequence of int
+        Number of NICs in each group that has leaves of its own.
+    estimate : str
+
+    Raises
+    ------
+    MachineError
+        If the switches have too few ports for so many NICs.
+
+    Examples
+    --------
+    >>> from topologies.machines import describe
+    >>> plan_clos(describe("hgx-h100"), [128] * 8, "nominal")  # 4 scalable units: 32 leaves
+    ClosPlan(radix=64, per_leaf=32, tiers=2, ratio=1.0)
+    """
+    clos, nic = machine.scale_out, machine.nic
+    if clos is None or nic is None or clos.shape != "clos":
+        raise MachineError(f"{machine.name}: scale_out is no Clos; describe one with shape = 'clos'")
+    radix = int(clos.radix.at(estimate))
+    ratio = float(
+        clos.oversubscription.at(estimate) * clos.spine.bandwidth.at(estimate) / nic.bandwidth.at(estimate)
+    )
+    down = max(1, int(radix * ratio / (1 + ratio) + 1e-9))
+    leaves = sum(-(-nics // down) for nics in rails)
+    tiers = 1 if leaves == 1 else 2 if leaves <= radix else 3
+    if (tiers == 3 and clos.core is None) or leaves > radix * (radix // 2):
+        most = 2 if clos.core is None else 3
+        raise MachineError(
+            f"{machine.name}: {sum(rails)} NICs need {leaves} leaves, more than {most} tiers of "
+            f"scale_out.radix (={radix}) ports can join; take fewer chips, or a greater radix"
+        )
+    return ClosPlan(radix, down, tiers, ratio)
+
+
 def _attach_clos(
-    graph: nx.Graph[Any], name: str, clos: Clos, nics: list[list[str]], leaf: dict[str, Any], estimate: str
+    graph: nx.Graph[Any],
+    machine: MachineDescription,
+    clos: Clos,
+    nics: list[list[str]],
+    leaf: dict[str, Any],
+    estimate: str,
 ) -> None:
     links = [leaf, attributes_of(clos.spine, estimate)]
     if clos.core is not None:
         links.append(attributes_of(clos.core, estimate))
-    radix = clos.radix.at(estimate)
-    # attach_clos counts links; a faster uplink stands for several.
-    ratio = clos.oversubscription.at(estimate) * links[1]["bandwidth"] / leaf["bandwidth"]
-    down = max(1, int(radix * ratio / (1 + ratio) + 1e-9))
     flat = [nic for host in nics for nic in host]
-    rails = len(nics[0])
-    groups = [[host[i] for host in nics if i < len(host)] for i in range(rails)] if clos.rails else [flat]
-    leaves = sum(-(-len(group) // down) for group in groups)
-    tiers = 1 if leaves == 1 else 2 if leaves <= radix else 3
-    if tiers > len(links) or leaves > radix * (radix // 2):
-        raise MachineError(
-            f"{name}: {len(flat)} NICs need {leaves} leaves, more than {len(links)} tiers of scale_out.radix "
-            f"(={radix}) ports can join; take fewer chips, or a greater radix"
-        )
-    ratios = {1: [1.0], 2: [ratio], 3: [ratio, links[-1]["bandwidth"] / links[1]["bandwidth"]]}[tiers]
+    groups = [flat]
+    if clos.rails:
+        groups = [[host[i] for host in nics if i < len(host)] for i in range(len(nics[0]))]
+    plan = plan_clos(machine, [len(group) for group in groups], estimate)
+    del links[plan.tiers :]
+    ratios = [plan.ratio, links[-1]["bandwidth"] / links[1]["bandwidth"]] if plan.tiers == 3 else plan.ratio
     known = set(graph)
     attach_clos(
-        graph, flat, tiers=tiers, radix=None if tiers == 1 else radix, per_leaf=down,
-        oversubscription=ratios if tiers > 2 else ratios[0],
-        bandwidth=[link["bandwidth"] for link in links[:tiers]],
-        latency=[link["latency"] for link in links[:tiers]],
-        tier_names=[link["tier"] for link in links[:tiers]],
-        first_level=LEAF, groups=groups if clos.rails else None,
-    )  # fmt: skip
+        graph,
+        flat,
+        tiers=plan.tiers,
+        radix=None if plan.tiers == 1 else plan.radix,
+        per_leaf=plan.per_leaf,
+        oversubscription=ratios,
+        bandwidth=[link["bandwidth"] for link in links],
+        latency=[link["latency"] for link in links],
+        tier_names=[link["tier"] for link in links],
+        first_level=LEAF,
+        groups=groups if clos.rails else None,
+    )
     efficiency = {link["tier"]: link["efficiency"] for link in links if "efficiency" in link}
     if efficiency:
         for switch in itertools.filterfalse(known.__contains__, graph):
