@@ -216,9 +216,7 @@ class _Plan:
         return self.up * self.core_up if self.pods > 1 else 0
 
 
-def _plan(
-    sizes: list[int], tiers: int, radix: int | None, per_leaf: int | None, ratio: list[float]
-) -> _Plan:
+def _plan(sizes: list[int], tiers: int, radix: int | None, per_leaf: int | None, ratio: list[float]) -> _Plan:
     """Decide the numbers of switches, and refuse what the ports cannot serve."""
     if radix is not None:
         ports = count(radix, "clos: radix", least=2)
@@ -241,9 +239,7 @@ def _plan(
     return plan
 
 
-def _fit(
-    sizes: list[int], tiers: int, ports: int, per_leaf: int | None, ratio: list[float]
-) -> _Plan | str:
+def _fit(sizes: list[int], tiers: int, ports: int, per_leaf: int | None, ratio: list[float]) -> _Plan | str:
     """The plan for switches of so many ports, or what does not fit."""
     down = per_leaf or (ports if tiers == 1 else ports // 2)
     leaves = sum(-(-n // down) for n in sizes)

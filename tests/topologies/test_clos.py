@@ -69,10 +69,15 @@ def test_core_groups_are_the_same_for_every_pod(k: int) -> None:
         assert _up(graph, spine) == [f"core{first + j}" for j in range(half)]
 
 
-@pytest.mark.parametrize(("p", "build"), [
-    (16, {"tiers": 3, "radix": 4}), (54, {"tiers": 3, "radix": 6}), (32, {"tiers": 2, "radix": 8}),
-    (18, {"tiers": 2}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("p", "build"),
+    [
+        (16, {"tiers": 3, "radix": 4}),
+        (54, {"tiers": 3, "radix": 6}),
+        (32, {"tiers": 2, "radix": 8}),
+        (18, {"tiers": 2}),
+    ],
+)
 def test_shifts_load_no_link_twice(p: int, build: dict) -> None:
     """Zahavi 2010: on a full-bandwidth tree D-mod-k sends every shift without contention."""
     graph = topologies.fat_tree(p, **build, **LINK)
@@ -103,9 +108,7 @@ def test_oversubscription_divides_the_bisection(ratio: int) -> None:
     assert _capacity(three, list(range(64)), list(range(64, 128))) == pytest.approx(64e9 / ratio)
 
 
-@given(
-    st.integers(1, 150), st.sampled_from([2, 3]), st.sampled_from([None, 12, 16]), st.integers(1, 4)
-)
+@given(st.integers(1, 150), st.sampled_from([2, 3]), st.sampled_from([None, 12, 16]), st.integers(1, 4))
 def test_every_fat_tree_keeps_ports_and_ratio(p: int, tiers: int, radix: int | None, ratio: int) -> None:
     if tiers == 2 and radix == 12:
         p = min(p, 72)  # k * k / 2
@@ -153,15 +156,25 @@ def test_each_tier_may_have_its_own_links() -> None:
 
 @settings(max_examples=40)
 @given(
-    st.integers(1, 12), st.integers(1, 8), st.integers(1, 6), st.sampled_from([1, 2, 3]), st.sampled_from([1, 2])
+    st.integers(1, 12),
+    st.integers(1, 8),
+    st.integers(1, 6),
+    st.sampled_from([1, 2, 3]),
+    st.sampled_from([1, 2]),
 )
 def test_rail_optimized(hosts: int, each: int, per_leaf: int, tiers: int, ratio: int) -> None:
     if tiers == 1:
         per_leaf = hosts
     graph = topologies.rail_optimized(
-        hosts, each, tiers=tiers, per_leaf=per_leaf, oversubscription=ratio,
-        scale_up_bandwidth="450 GB/s", scale_up_latency="500 ns", **LINK,
-    )  # fmt: skip
+        hosts,
+        each,
+        tiers=tiers,
+        per_leaf=per_leaf,
+        oversubscription=ratio,
+        scale_up_bandwidth="450 GB/s",
+        scale_up_latency="500 ns",
+        **LINK,
+    )
     topologies.check(graph)
     for leaf in _at(graph, 3):
         nics = _down(graph, leaf)
@@ -173,8 +186,9 @@ def test_rail_optimized(hosts: int, each: int, per_leaf: int, tiers: int, ratio:
         assert graph.nodes[f"nic{host}.{rail}"] == {"kind": "nic", "level": 2, "host": host, "rail": rail}
     # What the contract asks of routing: domain on the whole scale-up fabric and on nothing else.
     assert {n for n, d in graph.nodes(data="domain") if d is not None} == {
-        *range(hosts * each), *(f"up{h}" for h in range(hosts))
-    }  # fmt: skip
+        *range(hosts * each),
+        *(f"up{h}" for h in range(hosts)),
+    }
     assert len(_at(graph, 3)) == each * math.ceil(hosts / per_leaf)
     if tiers > 1 and each > 1:
         # With one leaf a rail, spines serve what a leaf really has, not what it could have.
@@ -203,11 +217,25 @@ def test_attach_joins_what_stands_there() -> None:
     graph = nx.Graph()
     graph.add_nodes_from(["a", "b", "c", "d"], kind="chip", level=0)
     topologies.attach_clos(
-        graph, ["c", "a", "d", "b"], tiers=2, per_leaf=1, bandwidth=1.0, latency=0.0, prefix="x-",
-        first_level=1, tier_names=("roce", "roce-up"), groups=[["d", "a"], ["b", "c"]],
-    )  # fmt: skip
+        graph,
+        ["c", "a", "d", "b"],
+        tiers=2,
+        per_leaf=1,
+        bandwidth=1.0,
+        latency=0.0,
+        prefix="x-",
+        first_level=1,
+        tier_names=("roce", "roce-up"),
+        groups=[["d", "a"], ["b", "c"]],
+    )
     topologies.check(graph)
-    assert [n for n in graph if n.startswith("x-")] == ["x-leaf0", "x-leaf1", "x-leaf2", "x-leaf3", "x-spine0"]
+    assert [n for n in graph if n.startswith("x-")] == [
+        "x-leaf0",
+        "x-leaf1",
+        "x-leaf2",
+        "x-leaf3",
+        "x-spine0",
+    ]
     assert [next(iter(_down(graph, f"x-leaf{i}"))) for i in range(4)] == ["d", "a", "b", "c"]
     assert {t for *_, t in graph.edges(data="tier")} == {"roce", "roce-up"}
 
@@ -221,15 +249,28 @@ def _attach(**options) -> None:
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"tiers": 4}, "1, 2 or 3"), ({"tiers": 0}, "tiers"), ({"radix": 5}, "even"), ({"radix": 0}, "radix"),
-     ({"radix": 2}, "too small"), ({"tiers": 1, "radix": 6}, "take two tiers"),
-     ({"tiers": 1, "per_leaf": 4}, "take two tiers"), ({"per_leaf": 0}, "per_leaf"),
-     ({"radix": 4, "per_leaf": 3}, "3 links down and 3 up"), ({"oversubscription": 0}, "oversubscription"),
-     ({"oversubscription": "2"}, "oversubscription"), ({"oversubscription": [2, 2]}, "must be 1"),
-     ({"oversubscription": 0.5}, "radix and per_leaf"), ({"bandwidth": [1.0]}, "1 values"),
-     ({"tier_names": ("a",)}, "tier_names"), ({"endpoints": [0, 0]}, "once"), ({"endpoints": [0, 99]}, "99"),
-     ({"groups": [[0, 1], [2]]}, "every endpoint"), ({"prefix": "old-"}, "another prefix")],
-)  # fmt: skip
+    [
+        ({"tiers": 4}, "1, 2 or 3"),
+        ({"tiers": 0}, "tiers"),
+        ({"radix": 5}, "even"),
+        ({"radix": 0}, "radix"),
+        ({"radix": 2}, "too small"),
+        ({"tiers": 1, "radix": 6}, "take two tiers"),
+        ({"tiers": 1, "per_leaf": 4}, "take two tiers"),
+        ({"per_leaf": 0}, "per_leaf"),
+        ({"radix": 4, "per_leaf": 3}, "3 links down and 3 up"),
+        ({"oversubscription": 0}, "oversubscription"),
+        ({"oversubscription": "2"}, "oversubscription"),
+        ({"oversubscription": [2, 2]}, "must be 1"),
+        ({"oversubscription": 0.5}, "radix and per_leaf"),
+        ({"bandwidth": [1.0]}, "1 values"),
+        ({"tier_names": ("a",)}, "tier_names"),
+        ({"endpoints": [0, 0]}, "once"),
+        ({"endpoints": [0, 99]}, "99"),
+        ({"groups": [[0, 1], [2]]}, "every endpoint"),
+        ({"prefix": "old-"}, "another prefix"),
+    ],
+)
 def test_wrong_arguments_are_named(options: dict, message: str) -> None:
     with pytest.raises(TopologyError, match=message):
         _attach(**options)

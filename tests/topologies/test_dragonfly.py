@@ -60,17 +60,23 @@ def test_dragonfly_plus(groups: int, leaves: int, spines: int, p: int) -> None:
 
 
 def test_tiers_have_their_own_links() -> None:
-    graph = topologies.dragonfly(3, 2, 1, bandwidth=["10 GB/s", "20 GB/s", "5 GB/s"], latency=[1e-7, 2e-7, 1e-6])
-    assert {(t, b) for *_, t, b in ((u, v, d["tier"], d["bandwidth"]) for u, v, d in graph.edges(data=True))} == {
-        ("access", 10e9), ("local", 20e9), ("global", 5e9)
-    }  # fmt: skip
+    rates, times = ["10 GB/s", "20 GB/s", "5 GB/s"], [1e-7, 2e-7, 1e-6]
+    graph = topologies.dragonfly(3, 2, 1, bandwidth=rates, latency=times)
+    found = {(d["tier"], d["bandwidth"], d["latency"]) for *_, d in graph.edges(data=True)}
+    assert found == {("access", 10e9, 1e-7), ("local", 20e9, 2e-7), ("global", 5e9, 1e-6)}
 
 
 @pytest.mark.parametrize(
     ("arguments", "links", "message"),
-    [((0, 4, 2), None, "groups"), ((4, 0, 2), None, "switches_per_group"), ((4, 4, 0), None, "chips_per_switch"),
-     ((9, 2, 2), 3, "take at least 4"), ((2, 2, 1), 3, "take at most 2"), ((4, 4, 2), 0, "global_links")],
-)  # fmt: skip
+    [
+        ((0, 4, 2), None, "groups"),
+        ((4, 0, 2), None, "switches_per_group"),
+        ((4, 4, 0), None, "chips_per_switch"),
+        ((9, 2, 2), 3, "take at least 4"),
+        ((2, 2, 1), 3, "take at most 2"),
+        ((4, 4, 2), 0, "global_links"),
+    ],
+)
 def test_wrong_sizes(arguments: tuple[int, int, int], links: int | None, message: str) -> None:
     with pytest.raises(TopologyError, match=message):
         topologies.dragonfly(*arguments, global_links=links, **LINK)

@@ -56,15 +56,25 @@ FAULTS: list[tuple[str, Callable[[nx.Graph], object], str]] = [
     ("level of text", _set_node("level", "one"), "node 1: level"),
     ("level true", _set_node("level", True), "node 1: level"),
     ("host of float", _set_node("host", 1.5), "node 1: host"),
-    ("self-loop", lambda g: g.add_edge(1, 1, bandwidth=1.0, latency=0.0), "link 1 - 1: joins a node with itself"),
+    (
+        "self-loop",
+        lambda g: g.add_edge(1, 1, bandwidth=1.0, latency=0.0),
+        "link 1 - 1: joins a node with itself",
+    ),
     ("no bandwidth", lambda g: g.edges[1, "s"].pop("bandwidth"), "link 1 - 's': no bandwidth"),
     ("no latency", lambda g: g.edges[1, "s"].pop("latency"), "link 1 - 's': no latency"),
-    *[(f"bandwidth {x!r}", _set_edge("bandwidth", x), "link 1 - 's': bandwidth")
-      for x in (0, 0.0, -1.0, math.nan, math.inf, "50", "400 G", True, [1])],
-    *[(f"latency {x!r}", _set_edge("latency", x), "link 1 - 's': latency")
-      for x in (-1e-9, math.nan, math.inf, "50", "1 GB/s", False)],
-    *[(f"efficiency {x!r}", _set_edge("efficiency", x), "link 1 - 's': efficiency")
-      for x in (0, -0.5, 1.01, math.nan, "0.8", True)],
+    *[
+        (f"bandwidth {x!r}", _set_edge("bandwidth", x), "link 1 - 's': bandwidth")
+        for x in (0, 0.0, -1.0, math.nan, math.inf, "50", "400 G", True, [1])
+    ],
+    *[
+        (f"latency {x!r}", _set_edge("latency", x), "link 1 - 's': latency")
+        for x in (-1e-9, math.nan, math.inf, "50", "1 GB/s", False)
+    ],
+    *[
+        (f"efficiency {x!r}", _set_edge("efficiency", x), "link 1 - 's': efficiency")
+        for x in (0, -0.5, 1.01, math.nan, "0.8", True)
+    ],
     ("cut off", lambda g: g.remove_edge(1, "s"), "chip 0 cannot reach chip 1"),
     ("first cut off", lambda g: g.remove_edge(0, "s"), "chip 0 cannot reach chip 1"),
     ("routing", _set_graph(routing="xy"), "unknown routing 'xy'"),
@@ -75,7 +85,7 @@ FAULTS: list[tuple[str, Callable[[nx.Graph], object], str]] = [
     ("short wrap", _set_graph(routing="dimension_order", dims="3x1", wrap="1"), "wrap '1' does not fit"),
     ("no chips", lambda g: g.remove_nodes_from([0, 1, 2]), "no chips"),
     ("empty", lambda g: g.clear(), "no chips"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("spoil", "message"), [f[1:] for f in FAULTS], ids=[f[0] for f in FAULTS])
@@ -110,8 +120,8 @@ def test_all_faults_are_listed() -> None:
     graph.add_node(9, kind="chip")
     found = faults(graph)
     assert len(found) == 3
-    assert ["node 0", "link 1 - 's'", "chip 1 cannot reach chip 9"] == [f[: len(s)] for f, s in zip(
-        found, ["node 0", "link 1 - 's'", "chip 1 cannot reach chip 9"], strict=True)]  # fmt: skip
+    starts = ["node 0", "link 1 - 's'", "chip 1 cannot reach chip 9"]
+    assert all(fault.startswith(start) for fault, start in zip(found, starts, strict=True))
 
 
 def test_places_are_unique_and_inside() -> None:

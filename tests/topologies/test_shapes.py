@@ -104,11 +104,20 @@ def test_each_dimension_may_have_its_own_links() -> None:
 
 @pytest.mark.parametrize(
     ("build", "argument", "message"),
-    [(topologies.ring, 0, "ring: chips"), (topologies.ring, 2.5, "ring: chips"), (topologies.ring, True, "ring"),
-     (topologies.full_mesh, -1, "full_mesh: chips"), (topologies.switch, None, "switch: chips"),
-     (topologies.hypercube, 12, "take 8 or 16"), (topologies.torus, (), "empty"), (topologies.torus, (4, 0), r"dims\[1\]"),
-     (topologies.mesh, "4xx2", r"dims\[1\]"), (topologies.mesh, "four", r"dims\[0\]"), (topologies.hyperx, (2, -1), r"dims\[1\]")],
-)  # fmt: skip
+    [
+        (topologies.ring, 0, "ring: chips"),
+        (topologies.ring, 2.5, "ring: chips"),
+        (topologies.ring, True, "ring"),
+        (topologies.full_mesh, -1, "full_mesh: chips"),
+        (topologies.switch, None, "switch: chips"),
+        (topologies.hypercube, 12, "take 8 or 16"),
+        (topologies.torus, (), "empty"),
+        (topologies.torus, (4, 0), r"dims\[1\]"),
+        (topologies.mesh, "4xx2", r"dims\[1\]"),
+        (topologies.mesh, "four", r"dims\[0\]"),
+        (topologies.hyperx, (2, -1), r"dims\[1\]"),
+    ],
+)
 def test_wrong_sizes(build, argument, message: str) -> None:
     with pytest.raises(TopologyError, match=message):
         build(argument, **LINK)

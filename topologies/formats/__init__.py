@@ -7,6 +7,7 @@ whole, so that nobody ever reads half of one.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Callable
@@ -95,7 +96,8 @@ def write(graph: nx.Graph[Any], path: str | os.PathLike[str]) -> None:
         part.write_bytes(text.encode("utf-8"))
         os.replace(part, file)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the first error is the one to tell
+            part.unlink()
         raise OutputError(f"cannot write {file}: {_reason(error)}") from error
 
 

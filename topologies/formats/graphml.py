@@ -97,9 +97,11 @@ def parse(text: str) -> nx.Graph[Any]:
     FormatError
         If the text is no whole GraphML.
     """
-    reader = nx.readwrite.graphml.GraphMLReader(node_type=str, force_multigraph=True)
+    reader = nx.readwrite.graphml.GraphMLReader(node_type=_given_id, force_multigraph=True)
     try:
         raw = next(reader(path=io.BytesIO(text.encode("utf-8"))))
+    except FormatError:
+        raise
     except StopIteration:
         raise FormatError("no <graph> of GraphML in it; is it another kind of XML?") from None
     except ParseError as error:
@@ -121,8 +123,6 @@ def _restored(raw: nx.Graph[Any]) -> nx.Graph[Any]:
     graph.graph.update(top)
     ids: dict[Hashable, Hashable] = {}
     for node, attributes in raw.nodes(data=True):
-        if node is None or node == "None":
-            raise FormatError("a node or an end of an edge has no id")
         own = {**of_node, **attributes}
         is_text = own.pop(_TEXT_ID, False)
         ids[node] = int(node) if _INTEGER.match(node) and not is_text else node
@@ -131,6 +131,12 @@ def _restored(raw: nx.Graph[Any]) -> nx.Graph[Any]:
     edges: Any = ((ids[u], ids[v], key, {**of_edge, **own}) for u, v, key, own in pieces.edges(raw))
     graph.add_edges_from(edges if multi else ((u, v, own) for u, v, _, own in edges))
     return graph
+
+
+def _given_id(text: str | None) -> str:
+    if text is None:
+        raise FormatError("a node or an end of an edge has no id")
+    return text
 
 
 def _id(node: object) -> str:
