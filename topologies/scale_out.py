@@ -131,7 +131,7 @@ def _attach_clos(
     plan = plan_clos(machine, [len(group) for group in groups], estimate)
     del links[plan.tiers :]
     ratios = [plan.ratio, links[-1]["bandwidth"] / links[1]["bandwidth"]] if plan.tiers == 3 else plan.ratio
-    known = set(graph)
+    known = len(graph)
     attach_clos(
         graph,
         flat,
@@ -147,8 +147,9 @@ def _attach_clos(
     )
     efficiency = {link["tier"]: link["efficiency"] for link in links if "efficiency" in link}
     if efficiency:
-        for switch in itertools.filterfalse(known.__contains__, graph):
-            for attributes in graph.adj[switch].values():
+        adjacency = dict(graph.adjacency())
+        for switch in itertools.islice(graph, known, None):
+            for attributes in adjacency[switch].values():
                 if attributes["tier"] in efficiency:
                     attributes["efficiency"] = efficiency[attributes["tier"]]
 
