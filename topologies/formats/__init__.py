@@ -8,6 +8,7 @@ whole, so that nobody ever reads half of one.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import re
 from collections.abc import Callable
@@ -17,12 +18,12 @@ from typing import Any
 import networkx as nx
 
 from topologies.errors import FormatError, OutputError
-from topologies.formats import graphml, node_link
 
 __all__ = ["SUFFIXES", "read", "write"]
 
-#: Suffix of a file -> module with ``parse(text) -> graph`` and ``text(graph) -> str``.
-SUFFIXES = {".graphml": graphml, ".json": node_link}
+#: Suffix of a file -> module with ``parse(text) -> graph`` and ``text(graph) -> str``;
+#: imported when a file is, because most programmes have none.
+SUFFIXES = {".graphml": "topologies.formats.graphml", ".json": "topologies.formats.node_link"}
 
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$")
 _INTEGERS = ("level", "host", "domain", "rail", "pod")
@@ -103,11 +104,12 @@ def write(graph: nx.Graph[Any], path: str | os.PathLike[str]) -> None:
 
 def _form(file: Path, verb: str) -> Any:
     try:
-        return SUFFIXES[file.suffix.lower()]
+        module = SUFFIXES[file.suffix.lower()]
     except KeyError:
         raise FormatError(
             f"cannot {verb} {file}: unknown suffix {file.suffix!r}; take {' or '.join(SUFFIXES)}"
         ) from None
+    return importlib.import_module(module)
 
 
 def _reason(error: OSError | UnicodeDecodeError) -> str:
