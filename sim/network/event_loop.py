@@ -225,7 +225,7 @@ class EventLoop:
         place = _Round(one, take["transfer"](m), take["entry"](one.entries()), take["row"](p + 1), take["part"](2 * m))
         q = take["round"](1)
         watched = bool(self._fast_forward and r.repeat > 2 and m)
-        self._fit(reducing=bool(one.costs.reduce_ps.any()), watched=m if watched else 0, ranks=p)
+        self._fit(reducing=bool(one.costs.reduce_ps.any()), watched=m if watched else 0, ranks=p if watched else 0)
         s = self.state
         t = s.transfers[place.transfer : place.transfer + m]
         t[:] = 0
@@ -247,7 +247,7 @@ class EventLoop:
         s.starts[place.row + 1 : place.row + p + 1] = place.part + np.cumsum(np.bincount(ends, minlength=p))
         watch = running.first + int(r.src[0]) if watched else -1
         left = m * (r.repeat - repetition)
-        s.rounds[q] = r.repeat, left, state.UNKNOWN, place.row, place.transfer, m, running.first, watch
+        s.rounds[q] = r.repeat, left, state.UNKNOWN, place.row, place.transfer, m, running.first, p, watch
         if running.last >= 0:
             s.rounds[running.last, state.NEXT] = q
         running.last = q
@@ -309,12 +309,9 @@ class EventLoop:
             "ranks": size["rank"], "account": size["rank"], "rounds": size["round"], "starts": size["row"],
             "parts": size["part"], "jobs": jobs, "changed": 2 * transfers + 64, "queue_key": queue,
             "queue_what": queue, "row": rows, "saved_transfers": watched, "saved_flows": watched,
+            "saved_ranks": ranks, "saved_account": ranks,
         }  # fmt: skip
         longer = {n: _longer(getattr(s, n), k) for n, k in wanted.items() if getattr(s, n).shape[0] < k}
-        if watched and ranks != s.saved_ranks.shape[0]:
-            longer["saved_ranks"] = np.zeros((ranks, s.ranks.shape[1]), np.int64)
-            longer["saved_account"] = np.zeros((ranks, self._columns), np.int64)
-            s.counters[state.SAVED_ROUND] = -1
         if longer:
             self.state = s._replace(**longer)
 

@@ -98,7 +98,7 @@ def plot_overlay(
         colour = (palette or {}).get(case, NEUTRAL[i % len(NEUTRAL)])
         part = points[points["case"] == case].sort_values("size")
         line = simulated[simulated["case"] == case].sort_values("size")
-        style = {"color": colour, "markersize": 3.6, "markerfacecolor": "white"}
+        style = {"color": colour, "markersize": 3.6, "markerfacecolor": "white", "clip_on": False}
         marker = MARKERS[i % len(MARKERS)]
         above.plot(line["size"], line["busbw"] / GB, color=colour, linewidth=1.5)
         above.plot(part["size"], part["busbw_measured"] / GB, marker, **style)

@@ -27,6 +27,7 @@ def plot_scaling(
     by: str | None = None,
     palette: Mapping[str, str] | None = None,
     bounds: bool = False,
+    top: float | None = None,
 ) -> Axes:
     """Draw bus bandwidth over the number of chips, one curve a machine.
 
@@ -47,6 +48,9 @@ def plot_scaling(
         Colour by curve name.
     bounds : bool
         Dash in what the lower bound on time allows.
+    top : float, optional
+        Bandwidth (bytes/s) the axis reaches up to, for panels that are to be
+        compared; by default what is drawn.
 
     Returns
     -------

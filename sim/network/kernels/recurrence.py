@@ -26,6 +26,7 @@ from sim.network.kernels.state import (
     JUMPED,
     LEFT,
     LIMIT,
+    MEMBERS,
     NOW,
     PENDING,
     PENDING_PARTS,
@@ -54,7 +55,7 @@ def save(s, watched):  # type: ignore[no-untyped-def]
     s.counters[SAVED_AT] = s.counters[NOW]
     s.counters[SAVED_REPETITION] = s.ranks[watched, REPETITION]
     s.counters[SAVED_ROUND] = q
-    for j in range(s.saved_ranks.shape[0]):
+    for j in range(s.rounds[q, MEMBERS]):
         r = s.rounds[q, BASE] + j
         for c in range(s.ranks.shape[1]):
             s.saved_ranks[j, c] = s.ranks[r, c]
@@ -102,7 +103,7 @@ def same(s, watched):  # type: ignore[no-untyped-def]
     if alive != s.counters[BUSY]:
         return False
     shift = s.ranks[watched, REPETITION] - s.counters[SAVED_REPETITION]
-    for j in range(s.saved_ranks.shape[0]):
+    for j in range(s.rounds[q, MEMBERS]):
         r = base + j
         if s.ranks[r, ROUND] != s.saved_ranks[j, ROUND] or s.ranks[r, STANDING] != s.saved_ranks[j, STANDING]:
             return False
@@ -128,7 +129,7 @@ def jump(s, watched, until):  # type: ignore[no-untyped-def]
     period = s.ranks[watched, REPETITION] - s.counters[SAVED_REPETITION]
     span = s.counters[NOW] - s.counters[SAVED_AT]
     most = 0
-    for j in range(s.saved_ranks.shape[0]):
+    for j in range(s.rounds[q, MEMBERS]):
         if s.ranks[base + j, ROUND] == q and s.ranks[base + j, STANDING] == RUNNING:
             most = max(most, s.ranks[base + j, REPETITION])
     n = (s.rounds[q, REPEAT] - 1 - most) // period
@@ -136,7 +137,7 @@ def jump(s, watched, until):  # type: ignore[no-untyped-def]
         n = min(n, (until - s.counters[NOW]) // span)
     if n <= 0:
         return False
-    for j in range(s.saved_ranks.shape[0]):
+    for j in range(s.rounds[q, MEMBERS]):
         r = base + j
         if s.ranks[r, ROUND] == q and s.ranks[r, STANDING] == RUNNING:
             s.ranks[r, REPETITION] += n * period
@@ -168,8 +169,6 @@ def look(s, watched, until):  # type: ignore[no-untyped-def]
     time an eighth later than the last.
     """
     q = s.ranks[watched, ROUND]
-    if s.rounds[q, COUNT] > s.saved_transfers.shape[0]:
-        return False
     repetition = s.ranks[watched, REPETITION]
     if s.counters[SAVED_ROUND] == q and repetition > s.counters[SAVED_REPETITION]:
         if same(s, watched):

@@ -52,9 +52,9 @@ FINISHED, ARRIVING, RUNNING, STALLED = range(4)
 
 # rounds: repetitions, transfer completions left, next round; the parts (transfer
 # slots) of rank number n are parts[starts[ROW + n] : starts[ROW + n + 1]]; first
-# transfer and how many, first rank slot of the job, the rank whose steps are
-# watched for a recurring state (-1: none).
-REPEAT, LEFT, NEXT, ROW, FIRST_TRANSFER, COUNT, BASE, WATCH = range(8)
+# transfer and how many, first rank slot of the job and how many, the rank whose
+# steps are watched for a recurring state (-1: none).
+REPEAT, LEFT, NEXT, ROW, FIRST_TRANSFER, COUNT, BASE, MEMBERS, WATCH = range(9)
 
 # NEXT: not loaded yet, or there is none.
 UNKNOWN, LAST = -1, -2
@@ -123,7 +123,7 @@ def new_state(capacity: FloatArray, columns: int) -> State:
     counters[SAVED_ROUND] = -1
     return State(
         transfers=whole(0, 19), flows=np.zeros((0, 5)), entries=np.zeros((0, 4), np.int32), weights=np.zeros(0),
-        lists=lists, links=room, ranks=whole(0, 7), account=whole(0, columns), rounds=whole(0, 8), starts=whole(0),
+        lists=lists, links=room, ranks=whole(0, 7), account=whole(0, columns), rounds=whole(0, 9), starts=whole(0),
         parts=whole(0), calendar=whole(0, 6), jobs=whole(0, 3), counters=counters, changed=whole(0),
         touched=whole(links), queue_key=np.zeros(0), queue_what=whole(0), row=whole(1, columns),
         saved_ranks=whole(0, 7), saved_account=whole(0, columns), saved_transfers=whole(0, 19),
