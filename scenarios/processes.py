@@ -1,0 +1,59 @@
+"""Independent pieces of work, shared out among processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from typing import TypeVar
+
+__all__ = ["processors", "spread"]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def spread(
+    function: Callable[[Item], Result], items: Sequence[Item], workers: int
+) -> Iterator[tuple[Item, Result]]:
+    """Call a function on each item, and yield (item, result) as they are done.
+
+    Parameters
+    ----------
+    function : callable
+        At the top of a module, so that other processes find it.
+    items : sequence
+        Begun in this order; put the longest first.
+    workers : int
+        Processes; with 1, or one item, everything happens in this one.
+
+    Yields
+    ------
+    (item, result)
+        In no certain order. The first error is raised here, and what has not
+        begun is dropped.
+
+    Examples
+    --------
+    >>> dict(spread(abs, [-2, 3], workers=1))
+    {-2: 2, 3: 3}
+    """
+    if workers <= 1 or len(items) <= 1:
+        for item in items:
+            yield item, function(item)
+        return
+    # Spawned: a progress bar's thread must not be forked.
+    with ProcessPoolExecutor(min(workers, len(items)), mp_context=get_context("spawn")) as pool:
+        running = {pool.submit(function, item): item for item in items}
+        try:
+            for future in as_completed(running):
+                yield running[future], future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
