@@ -12,7 +12,7 @@ from heapq import heappush
 from typing import Any
 
 import simpy
-from simpy.core import NORMAL
+from simpy.events import NORMAL, EventPriority
 
 from topologies.errors import CapacityError, UnitError
 
@@ -108,7 +108,7 @@ class Clock(simpy.Environment):
 
     def schedule_ps(self, event: Any, delay: int, priority: int = NORMAL) -> None:
         """Queue an event ``delay`` picoseconds from now."""
-        heappush(self._queue, (self._now + delay, priority, next(self._eid), event))
+        heappush(self._queue, (self._now + delay, EventPriority(priority), next(self._eid), event))
 
     def timeout_ps(self, delay: int, priority: int = NORMAL) -> simpy.Event:
         """An event that happens ``delay`` picoseconds from now.

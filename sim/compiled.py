@@ -21,6 +21,9 @@ import numba
 
 __all__ = ["compiled", "inlined", "lean"]
 
+#: numba reads this when a function is decorated.
+config: Any = numba.config
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 #: Files whose text is compiled into kernels, relative to this folder.
@@ -42,12 +45,14 @@ CACHE = _cache_folder()
 
 
 def _jit(function: F, **more: Any) -> F:
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = CACHE
+    before = config.CACHE_DIR
+    config.CACHE_DIR = CACHE
     try:
-        return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False, **more)(function))
+        return cast(
+            F, numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False, **more)(function)
+        )
     finally:
-        numba.config.CACHE_DIR = before
+        config.CACHE_DIR = before
 
 
 def compiled(function: F) -> F:

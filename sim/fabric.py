@@ -95,7 +95,7 @@ class Fabric:
     def injection(self) -> FloatArray:
         """Bytes/s that each chip can send in all, shape (p,)."""
         out = np.bincount(self.tail, weights=self.bandwidth, minlength=len(self.nodes))
-        return out[self.rank_nodes]
+        return np.asarray(out[self.rank_nodes], dtype=np.float64)
 
     def link_between(self, tail: Hashable, head: Hashable) -> list[int]:
         """Links from one node to another (several in a multigraph).
@@ -109,7 +109,9 @@ class Fabric:
             if node not in self.index:
                 raise TopologyError(f"no node {node!r} in {self.name}; see graph.nodes")
         t, h = self.index[tail], self.index[head]
-        found = [int(l) for l in self.out_link[self.out_start[t] : self.out_start[t + 1]] if self.head[l] == h]
+        found = [
+            int(l) for l in self.out_link[self.out_start[t] : self.out_start[t + 1]] if self.head[l] == h
+        ]
         if not found:
             raise TopologyError(f"no link {tail!r} -> {head!r} in {self.name}; see graph.edges")
         return found
@@ -152,7 +154,7 @@ class Fabric:
         return f"<Fabric {self.name}: {self.ranks} chips, {len(self.nodes)} nodes, {self.links} links>"
 
 
-def compile_fabric(graph: nx.Graph | Fabric) -> Fabric:
+def compile_fabric(graph: nx.Graph[Any] | Fabric) -> Fabric:
     """Compile a graph to arrays.
 
     Parameters
@@ -177,7 +179,8 @@ def compile_fabric(graph: nx.Graph | Fabric) -> Fabric:
     """
     if isinstance(graph, Fabric):
         return graph
-    if not isinstance(graph, nx.Graph):
+    given: object = graph
+    if not isinstance(given, nx.Graph):
         contract.check(graph)
     nodes = list(graph.nodes)
     index: dict[Hashable, int] = {node: i for i, node in enumerate(nodes)}
@@ -235,13 +238,13 @@ def compile_fabric(graph: nx.Graph | Fabric) -> Fabric:
     )
 
 
-def _refuse(graph: nx.Graph) -> None:
+def _refuse(graph: nx.Graph[Any]) -> None:
     """Let the contract name the fault that the array checks have found."""
     contract.check(graph)
     raise TopologyError(f"{graph!r} breaks the graph contract in a way that check() does not name")
 
 
-def _kinds(graph: nx.Graph, attributes: Sequence[dict[str, Any]]) -> Ints:
+def _kinds(graph: nx.Graph[Any], attributes: Sequence[dict[str, Any]]) -> Ints:
     code = {name: i for i, name in enumerate(KINDS)}
     kind = np.fromiter((code.get(a.get("kind"), -1) for a in attributes), np.int32, len(attributes))  # type: ignore[arg-type]
     if (kind < 0).any() or not (kind == 0).any():
@@ -249,14 +252,16 @@ def _kinds(graph: nx.Graph, attributes: Sequence[dict[str, Any]]) -> Ints:
     return kind
 
 
-def _ends(graph: nx.Graph, index: dict[Hashable, int]) -> tuple[IntArray, IntArray, list[dict[str, Any]]]:
+def _ends(
+    graph: nx.Graph[Any], index: dict[Hashable, int]
+) -> tuple[IntArray, IntArray, list[dict[str, Any]]]:
     edges = list(graph.edges(data=True))
     tail = np.fromiter((index[e[0]] for e in edges), dtype=np.int64, count=len(edges))
     head = np.fromiter((index[e[1]] for e in edges), dtype=np.int64, count=len(edges))
     return tail, head, [e[2] for e in edges]
 
 
-def _numbers(graph: nx.Graph, edges: Sequence[dict[str, Any]], key: str) -> FloatArray:
+def _numbers(graph: nx.Graph[Any], edges: Sequence[dict[str, Any]], key: str) -> FloatArray:
     try:
         return np.fromiter((e[key] for e in edges), dtype=np.float64, count=len(edges))
     except (KeyError, TypeError, ValueError):
@@ -280,7 +285,7 @@ def _integers(attributes: Sequence[dict[str, Any]], key: str) -> Ints:
 
 
 def _coordinates(
-    graph: nx.Graph, attributes: Sequence[dict[str, Any]]
+    graph: nx.Graph[Any], attributes: Sequence[dict[str, Any]]
 ) -> tuple[tuple[int, ...], tuple[bool, ...], Ints]:
     text = graph.graph.get("dims")
     if not text:

@@ -68,5 +68,7 @@ def fabric_bound(fabric: Fabric, nodes: IntArray, groups: IntArray | None, sched
         return max(bound, latency + float((outside / egress[present]).max()))
     if schedule.kind in ("reduce_scatter", "all_gather"):
         # A domain of m ranks lacks the p - m parts of the others.
-        return max(bound, latency + float((schedule.size / p * (p - members[present]) / egress[present]).max()))
+        return max(
+            bound, latency + float((schedule.size / p * (p - members[present]) / egress[present]).max())
+        )
     return max(bound, lower_bound("all_reduce", present.size, schedule.size, egress[present], latency))

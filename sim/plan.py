@@ -95,7 +95,9 @@ def chip_nodes(fabric: Fabric, ranks: int | Sequence[Any] | None) -> IntArray:
     for place, chip in enumerate(ranks):
         name = chip.item() if isinstance(chip, np.generic) else chip
         if name not in fabric.index or fabric.kind[fabric.index[name]] != 0:
-            raise TopologyError(f"rank {place}: {name!r} is not a chip of {fabric.name}; see topologies.chips(graph)")
+            raise TopologyError(
+                f"rank {place}: {name!r} is not a chip of {fabric.name}; see topologies.chips(graph)"
+            )
         if name in seen:
             raise TopologyError(f"rank {place}: chip {name!r} is listed twice (also as rank {seen[name]})")
         seen[name] = place
@@ -130,7 +132,9 @@ def plan(
     amount = as_size(kind, size)
     nodes = chip_nodes(fabric, ranks)
     if not isinstance(amount, float) and amount.shape != (nodes.size, nodes.size):
-        raise ScheduleError(f"size: matrix of shape {amount.shape} for {nodes.size} ranks; give ({nodes.size}, {nodes.size})")
+        raise ScheduleError(
+            f"size: matrix of shape {amount.shape} for {nodes.size} ranks; give ({nodes.size}, {nodes.size})"
+        )
     groups = _groups(fabric, nodes)
 
     def build(name: str) -> Schedule:
@@ -140,7 +144,14 @@ def plan(
         return collectives.build(kind, nodes.size, amount, name, **given)
 
     choice = choose(
-        build, kind, chosen, router, nodes, algorithm=algorithm, protocol=protocol, groups=options.get("groups", groups)
+        build,
+        kind,
+        chosen,
+        router,
+        nodes,
+        algorithm=algorithm,
+        protocol=protocol,
+        groups=options.get("groups", groups),
     )
     return Plan(choice.schedule, nodes, router, chosen, choice, groups)
 

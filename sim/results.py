@@ -142,7 +142,10 @@ class Run:
         """The schedule: columns label, repeat, transfers, bytes (of one repetition), reduce."""
         import pandas as pd
 
-        rows = [(r.label, r.repeat, r.src.size, float(r.bytes.sum()), r.reduce) for r in self.plan.schedule.rounds()]
+        rows = [
+            (r.label, r.repeat, r.src.size, float(r.bytes.sum()), r.reduce)
+            for r in self.plan.schedule.rounds()
+        ]
         return pd.DataFrame(rows, columns=["label", "repeat", "transfers", "bytes", "reduce"])
 
     def hottest(self, count: int = HOTTEST) -> list[tuple[str, str, float]]:
@@ -171,13 +174,16 @@ class Run:
         ]
         for cause, spent in sorted(self.breakdown.items(), key=lambda item: -item[1]):
             if spent > 0:
-                lines.append(f"  {cause:<28} {units.format_time(spent):>10}  {100 * spent / self.time:5.1f} %")
+                lines.append(
+                    f"  {cause:<28} {units.format_time(spent):>10}  {100 * spent / self.time:5.1f} %"
+                )
         hot = self.hottest()
         if hot:
             lines.append("Hottest links (share of their bandwidth over the whole run):")
             lines += [f"  {link:<28} {tier:<12} {100 * used:5.1f} %" for link, tier, used in hot]
         lines.append(
-            f"Lower bound {units.format_time(self.lower_bound)}: the run takes {1 / self.efficiency:.3g} times that."
+            f"Lower bound {units.format_time(self.lower_bound)}: "
+            f"the run takes {1 / self.efficiency:.3g} times that."
             if self.efficiency > 0
             else "No lower bound."
         )
@@ -188,7 +194,8 @@ class Run:
         _, best = items[0]
         for (name, protocol), value in items[1:]:
             if name != self.algorithm:
-                return f"estimated {units.format_time(best)}; next best {name}, {protocol}: {units.format_time(value)}"
+                other = f"next best {name}, {protocol}: {units.format_time(value)}"
+                return f"estimated {units.format_time(best)}; {other}"
         return f"estimated {units.format_time(best)}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -234,6 +241,7 @@ class Run:
             f"<b>{html.escape(self.kind)}</b> of {units.format_size(self.size)} by {self.ranks} chips of "
             f"{html.escape(self.fabric.name)}<br>{html.escape(self.algorithm)}, {html.escape(self.protocol)} "
             f"({html.escape(self.library)}): <b>{units.format_time(self.time)}</b>, bus bandwidth "
-            f"<b>{units.format_bandwidth(self.busbw)}</b>, {100 * self.efficiency:.0f} % of the lower bound's speed"
-            f"<table><tr><th style='text-align:left'>critical path</th><th>time</th><th>share</th></tr>{rows}</table>"
+            f"<b>{units.format_bandwidth(self.busbw)}</b>, "
+            f"{100 * self.efficiency:.0f} % of the lower bound's speed<table><tr>"
+            f"<th style='text-align:left'>critical path</th><th>time</th><th>share</th></tr>{rows}</table>"
         )

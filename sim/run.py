@@ -14,7 +14,6 @@ from sim.libraries import Library
 from sim.limits import fabric_bound
 from sim.plan import Plan, Size, plan
 from sim.results import Run
-from sim.routing import Router
 from sim.schedule import Schedule
 from sim.world import World
 from topologies.errors import MachineError
@@ -47,7 +46,7 @@ COLUMNS = (
 
 def collective(
     kind: str,
-    graph: nx.Graph | Fabric,
+    graph: nx.Graph[Any] | Fabric,
     size: Size,
     *,
     ranks: int | Sequence[Any] | None = None,
@@ -101,12 +100,24 @@ def collective(
     Examples
     --------
     >>> import topologies
-    >>> run = collective("all_reduce", topologies.ring(4, bandwidth="50 GB/s", latency="1 us"), "1 MB", algorithm="ring")
+    >>> ring = topologies.ring(4, bandwidth="50 GB/s", latency="1 us")
+    >>> run = collective("all_reduce", ring, "1 MB", algorithm="ring")
     >>> round(run.time * 1e6, 6)  # 6 (1 us + 250 kB / 50 GB/s)
     36.0
     """
     return _simulate(
-        kind, compile_fabric(graph), size, ranks, algorithm, protocol, library, routing, network, fast_forward, seed, options
+        kind,
+        compile_fabric(graph),
+        size,
+        ranks,
+        algorithm,
+        protocol,
+        library,
+        routing,
+        network,
+        fast_forward,
+        seed,
+        options,
     )
 
 
@@ -128,7 +139,14 @@ def _simulate(
         fabric, library=library, network=network, routing=routing, fast_forward=fast_forward, seed=seed
     )
     planned = plan(
-        kind, world.router, size, ranks=ranks, algorithm=algorithm, protocol=protocol, library=world.library, **options
+        kind,
+        world.router,
+        size,
+        ranks=ranks,
+        algorithm=algorithm,
+        protocol=protocol,
+        library=world.library,
+        **options,
     )
     return _measure(world, planned, network)
 
@@ -150,47 +168,47 @@ def _measure(world: World, planned: Plan, network: str) -> Run:
     )
 
 
-def all_reduce(graph: nx.Graph | Fabric, size: Size, **same: Any) -> Run:
+def all_reduce(graph: nx.Graph[Any] | Fabric, size: Size, **same: Any) -> Run:
     """Simulate an all-reduce; keywords as for `collective`."""
     return collective("all_reduce", graph, size, **same)
 
 
-def reduce_scatter(graph: nx.Graph | Fabric, size: Size, **same: Any) -> Run:
+def reduce_scatter(graph: nx.Graph[Any] | Fabric, size: Size, **same: Any) -> Run:
     """Simulate a reduce-scatter; keywords as for `collective`."""
     return collective("reduce_scatter", graph, size, **same)
 
 
-def all_gather(graph: nx.Graph | Fabric, size: Size, **same: Any) -> Run:
+def all_gather(graph: nx.Graph[Any] | Fabric, size: Size, **same: Any) -> Run:
     """Simulate an all-gather; keywords as for `collective`."""
     return collective("all_gather", graph, size, **same)
 
 
-def all_to_all(graph: nx.Graph | Fabric, size: Size, **same: Any) -> Run:
+def all_to_all(graph: nx.Graph[Any] | Fabric, size: Size, **same: Any) -> Run:
     """Simulate an all-to-all; a (p, p) matrix of bytes is the uneven case. Keywords as for `collective`."""
     return collective("all_to_all", graph, size, **same)
 
 
-def broadcast(graph: nx.Graph | Fabric, size: Size, **same: Any) -> Run:
+def broadcast(graph: nx.Graph[Any] | Fabric, size: Size, **same: Any) -> Run:
     """Simulate a broadcast; keywords as for `collective`."""
     return collective("broadcast", graph, size, **same)
 
 
-def reduce(graph: nx.Graph | Fabric, size: Size, **same: Any) -> Run:
+def reduce(graph: nx.Graph[Any] | Fabric, size: Size, **same: Any) -> Run:
     """Simulate a reduce; keywords as for `collective`."""
     return collective("reduce", graph, size, **same)
 
 
-def gather(graph: nx.Graph | Fabric, size: Size, **same: Any) -> Run:
+def gather(graph: nx.Graph[Any] | Fabric, size: Size, **same: Any) -> Run:
     """Simulate a gather; keywords as for `collective`."""
     return collective("gather", graph, size, **same)
 
 
-def scatter(graph: nx.Graph | Fabric, size: Size, **same: Any) -> Run:
+def scatter(graph: nx.Graph[Any] | Fabric, size: Size, **same: Any) -> Run:
     """Simulate a scatter; keywords as for `collective`."""
     return collective("scatter", graph, size, **same)
 
 
-def send(graph: nx.Graph | Fabric, size: Size, **same: Any) -> Run:
+def send(graph: nx.Graph[Any] | Fabric, size: Size, **same: Any) -> Run:
     """Simulate one message from the first of ``ranks`` to the last; keywords as for `collective`."""
     return collective("send", graph, size, **same)
 
@@ -256,7 +274,7 @@ def scaling(
 
     names = [machines] if isinstance(machines, str | dict) else list(machines)
     counts = [chips] if isinstance(chips, int) else list(chips)
-    wanted = [sizes] if isinstance(sizes, str | int | float) else list(sizes)  # type: ignore[arg-type]
+    wanted = [sizes] if isinstance(sizes, str | int | float) else list(sizes)
     total = len(names) * len(counts) * len(estimates)
     rows: list[tuple[Any, ...]] = []
     done = 0
@@ -280,7 +298,8 @@ def scaling(
                     run = globals()["collective"](collective, fabric, size, **same)
                     rows.append(
                         (
-                            label, count, run.kind, run.size, run.algorithm, run.protocol, run.library, estimate,
+                            label, count, run.kind, run.size, run.algorithm, run.protocol, run.library,
+                            estimate,
                             run.time, run.algbw, run.busbw, run.lower_bound, run.efficiency, run.bounded_by,
                         )
                     )  # fmt: skip

@@ -172,7 +172,10 @@ def _batch(
         first, at = at, at + r.src.size
         lo, hi = int(paths.start[first]), int(paths.start[at])
         part = Paths(
-            paths.start[first : at + 1] - lo, paths.link[lo:hi], paths.weight[lo:hi], paths.latency_ps[first:at]
+            paths.start[first : at + 1] - lo,
+            paths.link[lo:hi],
+            paths.weight[lo:hi],
+            paths.latency_ps[first:at],
         )
         yield _loaded(r, part, router.fabric, capacity, costs)
 
@@ -191,9 +194,10 @@ def _loaded(round_: Round, paths: Paths, fabric: Fabric, capacity: FloatArray, c
     tier = np.where(found.cap < rate, -1, fabric.tier[limit]).astype(np.int64)
     rate = np.minimum(rate, found.cap)
     seconds = found.wire_bytes / rate
-    if float(seconds.max()) * round_.repeat * PS_PER_SECOND > LATEST:
+    longest = float(seconds.max()) * round_.repeat
+    if longest * PS_PER_SECOND > LATEST:
         raise CapacityError(
-            f"round {round_.label!r} would last {float(seconds.max()) * round_.repeat:.3g} s, beyond the 53 days "
-            f"a simulation may last; lower the size or raise the bandwidth"
+            f"round {round_.label!r} would last {longest:.3g} s, beyond the 53 days a simulation may last; "
+            f"lower the size or raise the bandwidth"
         )
     return Loaded(round_, paths, found, duration_ps(found.wire_bytes, rate), tier)

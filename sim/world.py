@@ -22,7 +22,7 @@ from sim.plan import Plan, Size, as_library, chip_nodes, plan
 from sim.routing import Router
 from sim.schedule import FloatArray
 from topologies import units
-from topologies.errors import SimulationError, TopologyError, UnitError, nearest
+from topologies.errors import SimulationError, UnitError, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,7 +72,7 @@ class World:
 
     def __init__(
         self,
-        graph: nx.Graph | Fabric,
+        graph: nx.Graph[Any] | Fabric,
         *,
         library: str | Library | None = None,
         network: str = "fluid",
@@ -134,18 +134,16 @@ class World:
         try:
             result = self.env.run(until)
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"interrupted at {self.now:.9g} s of simulated time: {self.network.where()}") from None
+            raise KeyboardInterrupt(
+                f"interrupted at {self.now:.9g} s of simulated time: {self.network.where()}"
+            ) from None
         except RuntimeError as error:
             if not isinstance(until, simpy.Event) or "No scheduled events left" not in str(error):
                 raise
-            raise SimulationError(self._stuck()) from None
+            raise SimulationError(self.network.stuck()) from None
         if until is None and self.network.where():
-            raise SimulationError(self._stuck())
+            raise SimulationError(self.network.stuck())
         return result
-
-    def _stuck(self) -> str:
-        stuck = getattr(self.network, "stuck", self.network.where)
-        return str(stuck()) or f"{self.fabric.name}: nothing is left that could bring the event about"
 
     def compute(
         self,
@@ -174,8 +172,8 @@ class World:
             peak = self.fabric.attributes.get("peak_flops")
             if not peak:
                 raise UnitError(
-                    f"compute: the peak of {self.fabric.name}'s chips is not known; give seconds=, or set the graph "
-                    f"attribute peak_flops (operations/s)"
+                    f"compute: the peak of {self.fabric.name}'s chips is not known; give seconds=, "
+                    f"or set the graph attribute peak_flops (operations/s)"
                 )
             if not isinstance(flops, int | float) or not flops >= 0:
                 raise UnitError(f"compute: flops (={flops!r}) must be a number >= 0")
@@ -215,7 +213,14 @@ class World:
             What the algorithm takes besides (``root``, ``pipeline``, ...).
         """
         planned = plan(
-            kind, self.router, size, ranks=group, algorithm=algorithm, protocol=protocol, library=self.library, **options
+            kind,
+            self.router,
+            size,
+            ranks=group,
+            algorithm=algorithm,
+            protocol=protocol,
+            library=self.library,
+            **options,
         )
         return self.start(planned, name or kind)
 
@@ -242,7 +247,9 @@ class World:
         """All-reduce; see `collective`."""
         return self.collective("all_reduce", size, group, **options)
 
-    def reduce_scatter(self, size: Size, group: int | Sequence[Any] | None = None, **options: Any) -> simpy.Event:
+    def reduce_scatter(
+        self, size: Size, group: int | Sequence[Any] | None = None, **options: Any
+    ) -> simpy.Event:
         """Reduce-scatter; see `collective`."""
         return self.collective("reduce_scatter", size, group, **options)
 
@@ -294,7 +301,9 @@ class World:
     def set_chip(self, chip: Hashable, *, speed: float) -> None:
         """Change how fast a chip computes, relative to its peak, from the next `compute` on."""
         if not isinstance(speed, int | float) or not 0 < speed < float("inf"):
-            raise UnitError(f"set_chip: speed (={speed!r}) of chip {chip!r} must be a number > 0 (1 is its peak)")
+            raise UnitError(
+                f"set_chip: speed (={speed!r}) of chip {chip!r} must be a number > 0 (1 is its peak)"
+            )
         self._speed[self._rank(chip)] = speed
 
     def _rank(self, chip: Hashable) -> int:
@@ -318,7 +327,9 @@ class World:
         import pandas as pd
 
         rows = [(actor, what, seconds(a), seconds(b)) for actor, what, a, b in self._records]
-        return pd.DataFrame(rows, columns=["actor", "what", "start", "end"]).sort_values("start", kind="stable", ignore_index=True)
+        return pd.DataFrame(rows, columns=["actor", "what", "start", "end"]).sort_values(
+            "start", kind="stable", ignore_index=True
+        )
 
     def plot_timeline(self, ax: Axes | None = None) -> Axes:
         """Draw `timeline` as a Gantt chart."""
@@ -340,7 +351,7 @@ def link_table(fabric: Fabric, carried: FloatArray, span: float) -> pd.DataFrame
         {
             "tail": [fabric.nodes[i] for i in fabric.tail],
             "head": [fabric.nodes[i] for i in fabric.head],
-            "tier": pd.Categorical.from_codes(fabric.tier, categories=list(fabric.tiers)).astype(str),
+            "tier": np.array(fabric.tiers, dtype=object)[fabric.tier],
             "bandwidth": fabric.bandwidth,
             "bytes": carried,
             "utilisation": used,

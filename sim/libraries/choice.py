@@ -116,12 +116,16 @@ def _estimates(
             busiest = _busiest(one.paths.link, one.paths.start, one.paths.weight, r.bytes, capacity)
             for i, cost in enumerate(costs):
                 extra = cost.of(router.fabric, one.paths, r.bytes, r.reduce)
-                delay = float((extra.overhead_ps + one.paths.latency_ps + extra.reduce_ps).max()) / PS_PER_SECOND
+                delay = (
+                    float((extra.overhead_ps + one.paths.latency_ps + extra.reduce_ps).max()) / PS_PER_SECOND
+                )
                 totals[i] += r.repeat * (delay + busiest * cost.protocol.wire)
         for protocol, total in zip(protocols, totals, strict=True):
             yield (name, protocol), total
 
 
-def _busiest(link: object, start: IntArray, weight: FloatArray, moved: FloatArray, capacity: FloatArray) -> float:
+def _busiest(
+    link: object, start: IntArray, weight: FloatArray, moved: FloatArray, capacity: FloatArray
+) -> float:
     each = np.repeat(moved, np.diff(start)) * weight
     return float((np.bincount(link, weights=each, minlength=capacity.size) / capacity).max())  # type: ignore[arg-type]

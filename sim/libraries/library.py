@@ -172,7 +172,9 @@ def parse(figures: dict[str, Any], where: str) -> Library:
         path = f"protocol.{name}"
         wire = float(table.get("wire", {"value": 1.0})["value"])
         if not wire >= 1:
-            raise LibraryError(f"{where}: {path}.wire (={wire}) must be >= 1: bytes on the wire for each of payload")
+            raise LibraryError(
+                f"{where}: {path}.wire (={wire}) must be >= 1: bytes on the wire for each of payload"
+            )
         rate = table.get("reduce_rate")
         protocols[name] = Protocol(
             name,

@@ -32,7 +32,9 @@ class AnalyticNetwork:
         Whether to jump over repetitions whose effect is known.
     """
 
-    def __init__(self, clock: Clock, fabric: Fabric, capacity: FloatArray, *, fast_forward: bool = True) -> None:
+    def __init__(
+        self, clock: Clock, fabric: Fabric, capacity: FloatArray, *, fast_forward: bool = True
+    ) -> None:
         self.clock = clock
         self.capacity = capacity.copy()
         self.cost = Cost()
@@ -72,3 +74,7 @@ class AnalyticNetwork:
     def where(self) -> str:
         """What is under way, in words."""
         return "; ".join(f"{name}: under way" for name in self._names)
+
+    def stuck(self) -> str:
+        """Why nothing can happen any more, in words."""
+        return f"nothing can happen any more: {self.where()}"

@@ -222,14 +222,22 @@ class EventLoop:
         """Write one round into the arrays."""
         r, m, p = one.round, one.round.src.size, running.job.nodes.size
         take = {name: arena.take for name, arena in self._arenas.items()}
-        place = _Round(one, take["transfer"](m), take["entry"](one.entries()), take["row"](p + 1), take["part"](2 * m))
+        place = _Round(
+            one, take["transfer"](m), take["entry"](one.entries()), take["row"](p + 1), take["part"](2 * m)
+        )
         q = take["round"](1)
         watched = bool(self._fast_forward and r.repeat > 2 and m)
-        self._fit(reducing=bool(one.costs.reduce_ps.any()), watched=m if watched else 0, ranks=p if watched else 0)
+        self._fit(
+            reducing=bool(one.costs.reduce_ps.any()), watched=m if watched else 0, ranks=p if watched else 0
+        )
         s = self.state
         t = s.transfers[place.transfer : place.transfer + m]
         t[:] = 0
-        t[:, state.SRC], t[:, state.DST], t[:, state.ROUND_OF] = running.first + r.src, running.first + r.dst, q
+        t[:, state.SRC], t[:, state.DST], t[:, state.ROUND_OF] = (
+            running.first + r.src,
+            running.first + r.dst,
+            q,
+        )
         t[:, state.OVERHEAD], t[:, state.LATENCY] = one.costs.overhead_ps, one.paths.latency_ps
         t[:, state.REDUCE], t[:, state.IDEAL], t[:, state.TIER] = one.costs.reduce_ps, one.ideal_ps, one.tier
         t[:, state.ENTRY], t[:, state.ENTRIES] = place.entry + one.paths.start[:-1], np.diff(one.paths.start)
@@ -331,7 +339,7 @@ def _longer(array: Any, size: int) -> Any:
 def _on_links(one: Loaded, through: FloatArray, links: int) -> FloatArray:
     """Bytes on each link when transfer i has moved ``through[i]`` bytes."""
     each = np.repeat(through, np.diff(one.paths.start)) * one.paths.weight
-    return np.bincount(one.paths.link, weights=each, minlength=links)
+    return np.bincount(one.paths.link, weights=each, minlength=links).astype(np.float64)
 
 
 def _nothing(job: Job) -> Loaded:

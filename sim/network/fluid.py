@@ -50,7 +50,9 @@ class FluidNetwork:
         same to the last picosecond.
     """
 
-    def __init__(self, clock: Clock, fabric: Fabric, capacity: FloatArray, *, fast_forward: bool = True) -> None:
+    def __init__(
+        self, clock: Clock, fabric: Fabric, capacity: FloatArray, *, fast_forward: bool = True
+    ) -> None:
         self.clock = clock
         self.fabric = fabric
         self.capacity = capacity.copy()
@@ -74,7 +76,12 @@ class FluidNetwork:
         """Start a job now; the event's value is its `Finished`."""
         event = self.clock.event()
         self._events[id(job)] = event
-        if self._ahead is None and not self.loop.jobs and self._fast_forward and bool((self.capacity > 0).all()):
+        if (
+            self._ahead is None
+            and not self.loop.jobs
+            and self._fast_forward
+            and bool((self.capacity > 0).all())
+        ):
             self._ahead, self._result = job, None
         else:
             self._disturb()
@@ -120,7 +127,7 @@ class FluidNetwork:
             done = self._advance(horizon)
             instant = done[0].at_ps if done else horizon
             if not done and horizon == FOREVER:
-                raise SimulationError(self._stuck())
+                raise SimulationError(self.stuck())
             if instant > clock.now_ps:
                 yield clock.timeout_ps(instant - clock.now_ps)
             for finished in done:
@@ -174,7 +181,8 @@ class FluidNetwork:
         for finished in done:
             self._events.pop(id(finished.job)).succeed(finished)
 
-    def _stuck(self) -> str:
+    def stuck(self) -> str:
+        """Why nothing can happen any more, in words."""
         f = self.fabric
         waiting = self.loop.waiting()
         if not waiting:
@@ -182,7 +190,8 @@ class FluidNetwork:
         job, src, dst, link = waiting[0]
         tail, head = f.nodes[int(f.tail[link])], f.nodes[int(f.head[link])]
         return (
-            f"{f.name}: at {seconds(self.loop.now_ps):.9g} s nothing can happen any more: {len(waiting)} transfers "
-            f"wait, the first of {job.name} from rank {src} to rank {dst} for link {tail!r} -> {head!r} with "
+            f"{f.name}: at {seconds(self.loop.now_ps):.9g} s nothing can happen any more: "
+            f"{len(waiting)} transfers wait, the first of {job.name} from rank {src} to rank {dst} "
+            f"for link {tail!r} -> {head!r} with "
             f"bandwidth 0; set the link up again with set_link"
         )

@@ -85,7 +85,9 @@ class Finished:
 class NetworkModel(Protocol):
     """What a `World` asks of a network."""
 
-    cost: Cost
+    @property
+    def cost(self) -> Cost:
+        """What has been simulated so far."""
 
     def launch(self, job: Job) -> simpy.Event:
         """Start a job now; the event's value is its `Finished`."""
@@ -95,3 +97,9 @@ class NetworkModel(Protocol):
 
     def carried(self) -> FloatArray:
         """Bytes each link has carried so far, shape (links,)."""
+
+    def where(self) -> str:
+        """What is under way, in words; empty if nothing is."""
+
+    def stuck(self) -> str:
+        """Why nothing can happen any more, in words."""

@@ -9,18 +9,18 @@ fluid network, which must give the same picoseconds.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import simpy
 
-from sim.clock import PS_PER_SECOND, Clock, seconds
+from sim.clock import PS_PER_SECOND, Clock
 from sim.fabric import Fabric
 from sim.network.job import Cost, Finished, Job
 from sim.schedule import FloatArray, IntArray
 from sim.transfers import TICK, load
-from topologies.errors import SimulationError
 
 __all__ = ["ReferenceNetwork", "max_min_rates"]
 
@@ -68,7 +68,14 @@ class _Running:
     left: int = 0
 
 
-def max_min_rates(transfers: list[tuple[list[tuple[int, float]], float]], capacity: FloatArray) -> list[float]:
+def _after(event: simpy.Event, action: Callable[[], None]) -> None:
+    """Do something when an event happens."""
+    event.callbacks.append(lambda _: action())
+
+
+def max_min_rates(
+    transfers: list[tuple[list[tuple[int, float]], float]], capacity: FloatArray
+) -> list[float]:
     """Max-min fair rates by progressive filling, level by level.
 
     All rates rise together; when a link is full, or a transfer at its cap, those
@@ -107,7 +114,7 @@ def max_min_rates(transfers: list[tuple[list[tuple[int, float]], float]], capaci
             width = sum(weight for f, weight in users if f in rising)
             if width > 0:
                 share[link] = max(room[link], 0.0) / width
-        level = min(min(share.values(), default=math.inf), min(transfers[f][1] for f in rising))
+        level = min([*share.values(), *(transfers[f][1] for f in rising)])
         limit = level * (1 + RATE_TOLERANCE)
         frozen = {f for f in rising if transfers[f][1] <= limit}
         for link, value in share.items():
@@ -151,7 +158,7 @@ class ReferenceNetwork:
         self._running.append(running)
         for rank in range(p):
             arrival = self.clock.timeout_ps(int(job.arrivals[rank]) - self.clock.now_ps)
-            arrival.callbacks.append(lambda _, rank=rank: self._on(running, rank))
+            _after(arrival, partial(self._on, running, rank))
         return running.event
 
     def set_capacity(self, link: int, capacity: float) -> None:
@@ -170,7 +177,9 @@ class ReferenceNetwork:
 
     def where(self) -> str:
         """What is under way, in words."""
-        return "; ".join(f"{r.job.name}: {r.left} of {len(r.at)} ranks still under way" for r in self._running)
+        return "; ".join(
+            f"{r.job.name}: {r.left} of {len(r.at)} ranks still under way" for r in self._running
+        )
 
     def stuck(self) -> str:
         """Why nothing happens any more, in words."""
@@ -231,7 +240,7 @@ class ReferenceNetwork:
             if transfer.arrived == 2:
                 transfer.critical = rank
                 start = self.clock.timeout_ps(transfer.delay)
-                start.callbacks.append(lambda _, transfer=transfer: self._start(transfer))
+                _after(start, partial(self._start, transfer))
 
     def _start(self, transfer: _Transfer) -> None:
         self.cost.events += 1
@@ -260,7 +269,7 @@ class ReferenceNetwork:
             account = account.copy()
             account[0] += transfer.reduce
             reduced = self.clock.timeout_ps(transfer.reduce)
-            reduced.callbacks.append(lambda _: self._part_done(transfer, transfer.dst, account))
+            _after(reduced, partial(self._part_done, transfer, transfer.dst, account))
         else:
             self._part_done(transfer, transfer.dst, account)
 
@@ -275,7 +284,7 @@ class ReferenceNetwork:
         """Solve once, when everything of this instant has happened."""
         if not self._solving:
             self._solving = True
-            self.clock.timeout_ps(0, LAST).callbacks.append(lambda _: self._solve())
+            _after(self.clock.timeout_ps(0, LAST), self._solve)
 
     def _solve(self) -> None:
         self._solving = False
@@ -291,4 +300,4 @@ class ReferenceNetwork:
             if rate > 0:
                 span = math.ceil(transfer.remaining * PS_PER_SECOND / rate - TICK)
                 end = self.clock.timeout_ps(max(0, span))
-                end.callbacks.append(lambda _, t=transfer, v=transfer.version: self._end(t, v))
+                _after(end, partial(self._end, transfer, transfer.version))

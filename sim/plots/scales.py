@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from topologies.units import binary_label, format_size
@@ -19,46 +19,52 @@ GB = 1e9
 INCHES_PER_LABEL = 0.7
 
 
-def binary_ticks(low: float, high: float, *, most: int = 7, step: int = 1) -> list[int]:
+#: Octaves between ticks. Sizes: so that KiB, MiB and GiB come out round; chips: 8, 64, 512, ...
+SIZE_STRIDES = (1, 2, 5, 10, 20, 40)
+CHIP_STRIDES = (1, 3, 6, 12)
+
+
+def binary_ticks(
+    low: float, high: float, *, most: int = 7, strides: Sequence[int] = SIZE_STRIDES
+) -> list[int]:
     """Powers of two between two numbers, evenly spaced on a log2 axis.
 
     Parameters
     ----------
     low, high : float
-        Ends of the axis, > 0.
+        Ends of the axis, ``1 <= low <= high``.
     most : int
         Most ticks wanted.
-    step : int
-        Ticks are a power of ``2 ** step`` apart at least; exponents are
-        multiples of the step taken, so that KiB, MiB and GiB come out round.
+    strides : sequence of int
+        Octaves between ticks to choose from, rising; exponents are multiples of
+        the one taken.
 
     Returns
     -------
     list of int
-        At least one.
+        Empty where there is no power of two between the ends.
 
     Examples
     --------
-    >>> binary_ticks(8, 16384, step=3)
+    >>> binary_ticks(8, 16384, strides=(3,))
     [8, 64, 512, 4096]
     >>> binary_ticks(1024, 2**30, most=4)
     [1024, 1048576, 1073741824]
     """
     first, last = math.ceil(math.log2(low) - 1e-9), math.floor(math.log2(high) + 1e-9)
-    exponents = [first]
-    for stride in (1, 2, 3, 5, 10, 20, 40):
-        if stride < step:
-            continue
-        exponents = [e for e in range(first, last + 1) if e % stride == 0]
-        if len(exponents) <= most:
+    exponents: list[int] = []
+    for stride in strides:
+        found = [e for e in range(first, last + 1) if e % stride == 0]
+        exponents = found or exponents
+        if len(found) <= most:
             break
-    return [2 ** max(e, 0) for e in exponents or [first]]
+    return [2**e for e in exponents]
 
 
 def chips_axis(ax: Axes, chips: Iterable[float]) -> None:
     """Make the horizontal axis one of numbers of chips: 8, 64, 512, 4,096 where they span enough."""
     low, high = _span(ax, chips)
-    ticks = binary_ticks(low, high, most=_room(ax), step=3 if high >= 64 * low else 1)
+    ticks = binary_ticks(low, high, most=_room(ax), strides=CHIP_STRIDES)
     ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     ax.set_xticks([], minor=True)
     ax.set_xlabel("Chips")

@@ -29,6 +29,8 @@ DOMESTIC = ("#D55E00", "#E69F00", "#CC79A7", "#7F3300", "#9A6A00", "#85406A")
 GLOBAL = ("#0072B2", "#56B4E9", "#009E73", "#000000", "#003F63", "#00543D")
 #: For curves that belong to neither family: the whole palette, yellow left out (too pale on white).
 NEUTRAL = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+#: For the same among curves of the families: colourless, so that they are not taken for either.
+BESIDE = ("#6E6E6E", "#A6A6A6")
 FAMILIES = {"domestic": DOMESTIC, "global": GLOBAL}
 
 GREY = "#6E6E6E"
@@ -57,11 +59,13 @@ def colours(names: Iterable[str], origin: Mapping[str, str] | None = None) -> di
     {'atlas-950': '#D55E00', 'hgx-h100': '#0072B2'}
     """
     origin = origin or {}
+    unique = list(dict.fromkeys(names))
+    others = BESIDE if any(origin.get(name) in FAMILIES for name in unique) else NEUTRAL
     dealt: dict[str, int] = {}
     chosen: dict[str, str] = {}
-    for name in dict.fromkeys(names):
+    for name in unique:
         family = origin.get(name, "")
-        palette = FAMILIES.get(family, NEUTRAL)
+        palette = FAMILIES.get(family, others)
         chosen[name] = palette[dealt.get(family, 0) % len(palette)]
         dealt[family] = dealt.get(family, 0) + 1
     return chosen

@@ -7,13 +7,35 @@ keeps a length of zero, and the caller decides what that means.
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy.typing as npt
+
 from sim.compiled import compiled
 
-__all__ = ["climb", "dimension_order", "shortest"]
+__all__ = ["climb", "copy_pieces", "dimension_order", "shortest"]
+
+Array = npt.NDArray[Any]
 
 
 @compiled
-def climb(src, dst, address, level, up_start, up_link, head, reverse, bandwidth, latency, planes, link, weight, begin, delay):  # type: ignore[no-untyped-def]  # noqa: E501
+def climb(
+    src: Array,
+    dst: Array,
+    address: Array,
+    level: Array,
+    up_start: Array,
+    up_link: Array,
+    head: Array,
+    reverse: Array,
+    bandwidth: Array,
+    latency: Array,
+    planes: Array,
+    link: Array,
+    weight: Array,
+    begin: Array,
+    delay: Array,
+) -> int:
     """Up/down paths: both ends climb with the destination's digits until they meet.
 
     At a node with n upward links the climb takes number ``(address // stride) % n``,
@@ -117,7 +139,27 @@ def climb(src, dst, address, level, up_start, up_link, head, reverse, bandwidth,
 
 
 @compiled
-def shortest(order, src, dst, zone, transit, in_start, in_link, tail, out_start, out_link, head, address, latency, distance, queue, link, piece, length, delay):  # type: ignore[no-untyped-def]  # noqa: E501
+def shortest(
+    order: Array,
+    src: Array,
+    dst: Array,
+    zone: Array,
+    transit: Array,
+    in_start: Array,
+    in_link: Array,
+    tail: Array,
+    out_start: Array,
+    out_link: Array,
+    head: Array,
+    address: Array,
+    latency: Array,
+    distance: Array,
+    queue: Array,
+    link: Array,
+    piece: Array,
+    length: Array,
+    delay: Array,
+) -> int:
     """Paths of fewest links; equal choices by the destination's digits.
 
     One breadth-first search a destination (a destination with a single way in is
@@ -174,7 +216,7 @@ def shortest(order, src, dst, zone, transit, in_start, in_link, tail, out_start,
         if at + hops > link.size:
             for q in range(reached):
                 distance[queue[q]] = -1
-            return -1 - (at + hops)
+            return int(-1 - (at + hops))
         v = s
         stride = 1
         lag = 0
@@ -208,7 +250,21 @@ def shortest(order, src, dst, zone, transit, in_start, in_link, tail, out_start,
 
 
 @compiled
-def dimension_order(src, dst, place, dims, wrap, node_at, out_start, out_link, head, latency, link, begin, delay):  # type: ignore[no-untyped-def]  # noqa: E501
+def dimension_order(
+    src: Array,
+    dst: Array,
+    place: Array,
+    dims: Array,
+    wrap: Array,
+    node_at: Array,
+    out_start: Array,
+    out_link: Array,
+    head: Array,
+    latency: Array,
+    link: Array,
+    begin: Array,
+    delay: Array,
+) -> int:
     """Torus and mesh paths: one dimension after the other, the shorter way round.
 
     Where both ways are equally long, upwards. ``node_at`` maps the row-major
@@ -250,4 +306,23 @@ def dimension_order(src, dst, place, dims, wrap, node_at, out_start, out_link, h
         else:
             at = begin[i]
     begin[src.size] = at
-    return at
+    return int(at)
+
+
+@compiled
+def copy_pieces(
+    which: Array,
+    start: Array,
+    link: Array,
+    weight: Array,
+    out_start: Array,
+    out_link: Array,
+    out_weight: Array,
+) -> None:
+    """Copy piece i of the input to the place of transfer ``which[i]``."""
+    for i in range(which.size):
+        at = out_start[which[i]]
+        for e in range(start[i], start[i + 1]):
+            out_link[at] = link[e]
+            out_weight[at] = weight[e]
+            at += 1

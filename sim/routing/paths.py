@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sim.compiled import compiled
 from sim.schedule import FloatArray, IntArray
 
 __all__ = ["Paths", "merge"]
@@ -52,6 +51,9 @@ def merge(count: int, parts: list[tuple[IntArray, Paths]]) -> Paths:
     """
     if len(parts) == 1 and parts[0][0].size == count:
         return parts[0][1]
+    # Kernels are imported where they are used: numba takes a third of a second.
+    from sim.routing.kernels import copy_pieces
+
     lengths = np.zeros(count, dtype=np.int64)
     latency = np.zeros(count, dtype=np.int64)
     for which, paths in parts:
@@ -64,14 +66,3 @@ def merge(count: int, parts: list[tuple[IntArray, Paths]]) -> Paths:
     for which, paths in parts:
         copy_pieces(which, paths.start, paths.link, paths.weight, start, link, weight)
     return Paths(start, link, weight, latency)
-
-
-@compiled
-def copy_pieces(which, start, link, weight, out_start, out_link, out_weight):  # type: ignore[no-untyped-def]
-    """Copy piece i of the input to the place of transfer ``which[i]``."""
-    for i in range(which.size):
-        at = out_start[which[i]]
-        for e in range(start[i], start[i + 1]):
-            out_link[at] = link[e]
-            out_weight[at] = weight[e]
-            at += 1

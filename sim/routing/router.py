@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.fabric import Fabric
-from sim.routing import kernels
 from sim.routing.paths import Paths, merge
 from sim.schedule import IntArray
 from topologies.errors import RouteError, nearest
@@ -55,6 +54,8 @@ class _Climber:
         return np.asarray(reaches)
 
     def paths(self, fabric: Fabric, address: IntArray, src: IntArray, dst: IntArray) -> Paths:
+        from sim.routing import kernels
+
         count = src.size
         link = np.empty(count * self.entries, dtype=np.int32)
         weight = np.empty(count * self.entries)
@@ -129,9 +130,7 @@ class Router:
         if left.size:
             i = int(left[0])
             a, b = f.nodes[int(src[i])], f.nodes[int(dst[i])]
-            raise RouteError(
-                f"{f.name}: no path from chip {a!r} to chip {b!r}; join them by links, or see topologies.check"
-            )
+            raise RouteError(f"{f.name}: no path from chip {a!r} to chip {b!r}; see topologies.check")
         return merge(src.size, parts)
 
     def _scope(
@@ -172,6 +171,8 @@ class Router:
         return which[~found]
 
     def _shortest(self, src: IntArray, dst: IntArray, scope: str) -> Paths:
+        from sim.routing import kernels
+
         f = self.fabric
         if self._in is None:
             order = np.lexsort((np.arange(f.links), f.tail, f.head)).astype(np.int32)
@@ -186,14 +187,14 @@ class Router:
             zone, transit = f.host, ~chip & (f.domain < 0)
         else:
             zone, transit = np.zeros(nodes, dtype=np.int32), f.domain < 0
-        order = np.argsort(dst, kind="stable")
+        by_destination = np.argsort(dst, kind="stable")
         room = 16 * src.size
         while True:
             link = np.empty(room, dtype=np.int32)
             piece, length, delay = (np.zeros(src.size, dtype=np.int64) for _ in range(3))
             used = kernels.shortest(
-                order, src, dst, zone, transit, self._in[0], self._in[1], f.tail, f.out_start, f.out_link,
-                f.head, self.address, f.latency_ps, np.full(nodes, -1, dtype=np.int32),
+                by_destination, src, dst, zone, transit, self._in[0], self._in[1], f.tail, f.out_start,
+                f.out_link, f.head, self.address, f.latency_ps, np.full(nodes, -1, dtype=np.int32),
                 np.empty(nodes, dtype=np.int64), link, piece, length, delay,
             )  # fmt: skip
             if used >= 0:
@@ -205,6 +206,8 @@ class Router:
         return Paths(start, link[np.repeat(piece, length) + within], np.ones(int(start[-1])), delay)
 
     def _dimension_order(self, src: IntArray, dst: IntArray) -> Paths:
+        from sim.routing import kernels
+
         f = self.fabric
         dims = np.array(f.dims, dtype=np.int64)
         node_at = np.full(int(dims.prod()), -1, dtype=np.int64)

@@ -28,13 +28,15 @@ from sim.network.kernels.state import (
     RECORDS_LEFT,
     WHAT,
     WHEN,
+    Int,
+    State,
 )
 
 __all__ = ["clear", "push", "release", "take"]
 
 
 @lean
-def clear(s):  # type: ignore[no-untyped-def]
+def clear(s: State) -> None:
     """Forget everything."""
     c = s.calendar
     for i in range(c.shape[0]):
@@ -50,7 +52,7 @@ def clear(s):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def push(s, when, what, kind):  # type: ignore[no-untyped-def]
+def push(s: State, when: Int, what: Int, kind: Int) -> None:
     """Note that ``what`` happens at ``when``. The caller has seen to room."""
     c, n = s.calendar, s.counters
     record = n[FREE_RECORD]
@@ -82,7 +84,7 @@ def push(s, when, what, kind):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def take(s):  # type: ignore[no-untyped-def]
+def take(s: State) -> Int:
     """Remove the earliest batch from the heap and give its first record."""
     c, n = s.calendar, s.counters
     batch = c[0, HEAP]
@@ -110,7 +112,7 @@ def take(s):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def release(s, record):  # type: ignore[no-untyped-def]
+def release(s: State, record: Int) -> Int:
     """Free a record that was taken; give the next of its batch, or -1."""
     c, n = s.calendar, s.counters
     following = c[record, FOLLOWING]

@@ -92,10 +92,23 @@ from sim.network.kernels.state import (
     WATCHED,
     WHAT,
     WHEN,
+    Int,
+    State,
 )
 from sim.transfers import TICK
 
-__all__ = ["COMPLETED", "CROWDED", "EMPTY", "HORIZON", "LOAD", "OVERFLOW", "PAUSE", "rebuild", "resume", "run"]
+__all__ = [
+    "COMPLETED",
+    "CROWDED",
+    "EMPTY",
+    "HORIZON",
+    "LOAD",
+    "OVERFLOW",
+    "PAUSE",
+    "rebuild",
+    "resume",
+    "run",
+]
 
 #: Why `run` returns: nothing is left to happen; the next event is later than
 #: ``until``; rounds must be loaded; the calendar needs room; the budget of
@@ -113,7 +126,7 @@ LONGEST = 4.0e18
 
 
 @inlined
-def dirty(s, f):  # type: ignore[no-untyped-def]
+def dirty(s: State, f: Int) -> None:
     """Have f solved at the end of the instant."""
     if s.transfers[f, MARK] != WAITING:
         s.transfers[f, MARK] = WAITING
@@ -124,7 +137,7 @@ def dirty(s, f):  # type: ignore[no-untyped-def]
 
 
 @lean
-def compact(s):  # type: ignore[no-untyped-def]
+def compact(s: State) -> None:
     """Keep each dirty transfer that is still active, once."""
     kept = 0
     for j in range(s.counters[DIRTY]):
@@ -139,7 +152,7 @@ def compact(s):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def arm(s, r):  # type: ignore[no-untyped-def]
+def arm(s: State, r: Int) -> None:
     """Rank r has reached its repetition: count it in on its parts, start what is ready."""
     at = s.rounds[s.ranks[r, ROUND], ROW] + s.ranks[r, NUMBER]
     s.ranks[r, PENDING_PARTS] = s.starts[at + 1] - s.starts[at]
@@ -160,7 +173,7 @@ def arm(s, r):  # type: ignore[no-untyped-def]
 
 
 @lean
-def advance(s, r):  # type: ignore[no-untyped-def]
+def advance(s: State, r: Int) -> None:
     """Rank r is through with its repetition: on to the next that has a part for it."""
     q = s.ranks[r, ROUND]
     at = s.rounds[q, ROW] + s.ranks[r, NUMBER]
@@ -195,7 +208,7 @@ def advance(s, r):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def part_done(s, r, row):  # type: ignore[no-untyped-def]
+def part_done(s: State, r: Int, row: Int) -> None:
     """One of rank r's parts is done; the last one decides its critical path."""
     s.ranks[r, PENDING_PARTS] -= 1
     if s.ranks[r, PENDING_PARTS] == 0:
@@ -205,7 +218,7 @@ def part_done(s, r, row):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def finish(s, f):  # type: ignore[no-untyped-def]  # noqa: E501
+def finish(s: State, f: Int) -> None:
     """Transfer f is through: free its links, account for it, tell both ends."""
     now = s.counters[NOW]
     if s.transfers[f, STATUS] == ACTIVE:
@@ -244,7 +257,7 @@ def finish(s, f):  # type: ignore[no-untyped-def]  # noqa: E501
 
 
 @inlined
-def happen(s, what, kind):  # type: ignore[no-untyped-def]  # noqa: E501
+def happen(s: State, what: Int, kind: Int) -> None:
     """Process one record of the calendar at the current instant."""
     now = s.counters[NOW]
     if kind == ARRIVES:
@@ -283,7 +296,7 @@ def happen(s, what, kind):  # type: ignore[no-untyped-def]  # noqa: E501
 
 
 @lean
-def apply(s, members):  # type: ignore[no-untyped-def]
+def apply(s: State, members: Int) -> bool:
     """Give the solved transfers their new rates and ends. False: beyond all time."""
     now = s.counters[NOW]
     for j in range(members):
@@ -307,7 +320,7 @@ def apply(s, members):  # type: ignore[no-untyped-def]
 
 
 @lean
-def rebuild(s):  # type: ignore[no-untyped-def]
+def rebuild(s: State) -> None:
     """Fill the calendar anew from the transfers' and ranks' state, without stale records."""
     clear(s)
     for r in range(s.ranks.shape[0]):
@@ -324,7 +337,7 @@ def rebuild(s):  # type: ignore[no-untyped-def]
 
 
 @lean
-def run(s, until, budget):  # type: ignore[no-untyped-def]  # noqa: E501
+def run(s: State, until: Int, budget: Int) -> Int:
     """Process instants up to and including ``until``; say why it stopped.
 
     ``budget`` bounds the number of instants, so that the caller can look at the
@@ -375,7 +388,7 @@ def run(s, until, budget):  # type: ignore[no-untyped-def]  # noqa: E501
 
 
 @lean
-def resume(s, first, count):  # type: ignore[no-untyped-def]
+def resume(s: State, first: Int, count: Int) -> None:
     """Rounds have been loaded: let the stalled ranks of a job go on."""
     for r in range(first, first + count):
         if s.ranks[r, STANDING] == STALLED:

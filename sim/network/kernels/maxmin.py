@@ -42,6 +42,10 @@ from sim.network.kernels.state import (
     TRIAL,
     UNSETTLED,
     WIDTH,
+    Float,
+    Int,
+    Numbers,
+    State,
 )
 
 __all__ = ["RATE_TOLERANCE", "link_entries", "solve", "unlink_entries"]
@@ -52,7 +56,7 @@ RATE_TOLERANCE = 1e-12
 
 
 @inlined
-def link_entries(s, f):  # type: ignore[no-untyped-def]
+def link_entries(s: State, f: Int) -> None:
     """Put transfer f on the lists of its links."""
     for e in range(s.transfers[f, ENTRY], s.transfers[f, ENTRY] + s.transfers[f, ENTRIES]):
         l = s.entries[e, LINK]
@@ -65,7 +69,7 @@ def link_entries(s, f):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def unlink_entries(s, f):  # type: ignore[no-untyped-def]
+def unlink_entries(s: State, f: Int) -> None:
     """Take transfer f off the lists of its links."""
     for e in range(s.transfers[f, ENTRY], s.transfers[f, ENTRY] + s.transfers[f, ENTRIES]):
         before, after = s.entries[e, BEFORE], s.entries[e, AFTER]
@@ -78,7 +82,7 @@ def unlink_entries(s, f):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def sift_down(key, what, at, size):  # type: ignore[no-untyped-def]
+def sift_down(key: Numbers, what: Numbers, at: Int, size: Int) -> None:
     """Restore the heap of (key, what) from ``at`` downwards."""
     k, w = key[at], what[at]
     while True:
@@ -95,7 +99,7 @@ def sift_down(key, what, at, size):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def settle(s, f, rate, limit):  # type: ignore[no-untyped-def]
+def settle(s: State, f: Int, rate: Float, limit: Int) -> None:
     """Freeze member f at a rate and take it out of its links' room."""
     s.flows[f, TRIAL] = rate
     s.transfers[f, LIMIT] = limit
@@ -108,7 +112,7 @@ def settle(s, f, rate, limit):  # type: ignore[no-untyped-def]
 
 
 @lean
-def fill(s, members, stamp):  # type: ignore[no-untyped-def]
+def fill(s: State, members: Int, stamp: Int) -> Int:
     """Progressive filling of the first ``members`` of ``changed`` against the others.
 
     A transfer not in M keeps its rate. ``mark`` is ``stamp`` for members not yet
@@ -197,7 +201,7 @@ def fill(s, members, stamp):  # type: ignore[no-untyped-def]
 
 
 @lean
-def join(s, members, count, stamp):  # type: ignore[no-untyped-def]
+def join(s: State, members: Int, count: Int, stamp: Int) -> Int:
     """Add to ``changed`` everyone whose certificate the members have broken.
 
     Members are marked ``-stamp``. Returns the new number of members.
@@ -240,7 +244,7 @@ def join(s, members, count, stamp):  # type: ignore[no-untyped-def]
 
 
 @lean
-def solve(s, members):  # type: ignore[no-untyped-def]
+def solve(s: State, members: Int) -> Int:
     """New rates in ``trial`` for all who change; returns how many.
 
     ``changed[:members]`` holds distinct active transfers: those that started

@@ -13,9 +13,15 @@ add T again, and the recursion jumps.
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy.typing as npt
+
 from sim.compiled import compiled
 
-__all__ = ["DONE", "CONFLICT", "HORIZON", "repeat_round"]
+__all__ = ["CONFLICT", "DONE", "HORIZON", "repeat_round"]
+
+Array = npt.NDArray[Any]
 
 DONE, CONFLICT, HORIZON = 0, 1, 2
 
@@ -25,7 +31,30 @@ OVERHEAD, LATENCY, CONTENTION, CAPPED, TIERS = 0, 1, 2, 3, 4
 
 
 @compiled
-def repeat_round(src, dst, overhead, latency, ideal, reduce, tier, wire, start, link, weight, repeat, horizon, jump, strict, round_number, reach, account, busy, used_by, carried, counts):  # type: ignore[no-untyped-def]  # noqa: E501
+def repeat_round(
+    src: Array,
+    dst: Array,
+    overhead: Array,
+    latency: Array,
+    ideal: Array,
+    reduce: Array,
+    tier: Array,
+    wire: Array,
+    start: Array,
+    link: Array,
+    weight: Array,
+    repeat: Any,
+    horizon: Any,
+    jump: Any,
+    strict: Any,
+    round_number: Any,
+    reach: Array,
+    account: Array,
+    busy: Array,
+    used_by: Array,
+    carried: Array,
+    counts: Array,
+) -> int:
     """Do the repetitions of one round that end by ``horizon``.
 
     Parameters
@@ -148,7 +177,10 @@ def repeat_round(src, dst, overhead, latency, ideal, reduce, tier, wire, start, 
             if same:
                 for j in range(ranks):
                     for c in range(columns):
-                        if account[who[j], c] - saved_account[j, c] != account[who[0], c] - saved_account[0, c]:
+                        if (
+                            account[who[j], c] - saved_account[j, c]
+                            != account[who[0], c] - saved_account[0, c]
+                        ):
                             same = False
                 if same:
                     n = (repeat - k) // period

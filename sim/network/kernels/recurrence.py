@@ -43,13 +43,15 @@ from sim.network.kernels.state import (
     START,
     STATUS,
     THROUGH,
+    Int,
+    State,
 )
 
 __all__ = ["jump", "look", "same", "save"]
 
 
 @lean
-def save(s, watched):  # type: ignore[no-untyped-def]
+def save(s: State, watched: Int) -> None:
     """Remember the state."""
     q = s.ranks[watched, ROUND]
     s.counters[SAVED_AT] = s.counters[NOW]
@@ -70,7 +72,7 @@ def save(s, watched):  # type: ignore[no-untyped-def]
 
 
 @lean
-def same(s, watched):  # type: ignore[no-untyped-def]
+def same(s: State, watched: Int) -> bool:
     """Whether the state is the remembered one, shifted in time and repetitions."""
     q = s.counters[SAVED_ROUND]
     first, base = s.rounds[q, FIRST_TRANSFER], s.rounds[q, BASE]
@@ -93,7 +95,10 @@ def same(s, watched):  # type: ignore[no-untyped-def]
         if status == ACTIVE:
             if s.transfers[f, ANCHOR] - span != s.saved_transfers[j, ANCHOR]:
                 return False
-            if s.flows[f, REMAINING] != s.saved_flows[j, REMAINING] or s.flows[f, RATE] != s.saved_flows[j, RATE]:
+            if (
+                s.flows[f, REMAINING] != s.saved_flows[j, REMAINING]
+                or s.flows[f, RATE] != s.saved_flows[j, RATE]
+            ):
                 return False
             if s.transfers[f, LIMIT] != s.saved_transfers[j, LIMIT]:
                 return False
@@ -122,7 +127,7 @@ def same(s, watched):  # type: ignore[no-untyped-def]
 
 
 @lean
-def jump(s, watched, until):  # type: ignore[no-untyped-def]
+def jump(s: State, watched: Int, until: Int) -> bool:
     """Skip whole periods; the calendar must then be rebuilt. Returns whether any were."""
     q = s.counters[SAVED_ROUND]
     first, base = s.rounds[q, FIRST_TRANSFER], s.rounds[q, BASE]
@@ -162,7 +167,7 @@ def jump(s, watched, until):  # type: ignore[no-untyped-def]
 
 
 @lean
-def look(s, watched, until):  # type: ignore[no-untyped-def]
+def look(s: State, watched: Int, until: Int) -> bool:
     """Compare the state with the remembered one and jump if it is the same.
 
     Returns whether time has moved; else the state may have been remembered, each
@@ -170,12 +175,11 @@ def look(s, watched, until):  # type: ignore[no-untyped-def]
     """
     q = s.ranks[watched, ROUND]
     repetition = s.ranks[watched, REPETITION]
-    if s.counters[SAVED_ROUND] == q and repetition > s.counters[SAVED_REPETITION]:
-        if same(s, watched):
-            moved = jump(s, watched, until)
-            s.counters[SAVED_ROUND] = -1
-            if moved:
-                return True
+    if s.counters[SAVED_ROUND] == q and repetition > s.counters[SAVED_REPETITION] and same(s, watched):
+        moved = jump(s, watched, until)
+        s.counters[SAVED_ROUND] = -1
+        if moved:
+            return True
     saved = s.counters[SAVED_REPETITION]
     if s.counters[SAVED_ROUND] != q or repetition >= saved + 1 + saved // 8:
         save(s, watched)

@@ -10,14 +10,19 @@ one link form a doubly linked list.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from sim.schedule import FloatArray, IntArray
 
-__all__ = ["State", "new_state"]
+__all__ = ["Float", "Int", "Numbers", "State", "new_state"]
+
+# What a kernel takes and gives besides arrays: whatever numba infers.
+Int = Any
+Float = Any
+Numbers = npt.NDArray[Any]
 
 # transfers: integers of each slot. START is when it will hold its links, ANCHOR
 # when its rate last changed, END when it ends at that rate (-1: not while the
@@ -122,10 +127,27 @@ def new_state(capacity: FloatArray, columns: int) -> State:
     counters[STAMP] = 2
     counters[SAVED_ROUND] = -1
     return State(
-        transfers=whole(0, 19), flows=np.zeros((0, 5)), entries=np.zeros((0, 4), np.int32), weights=np.zeros(0),
-        lists=lists, links=room, ranks=whole(0, 7), account=whole(0, columns), rounds=whole(0, 9), starts=whole(0),
-        parts=whole(0), calendar=whole(0, 6), jobs=whole(0, 3), counters=counters, changed=whole(0),
-        touched=whole(links), queue_key=np.zeros(0), queue_what=whole(0), row=whole(1, columns),
-        saved_ranks=whole(0, 7), saved_account=whole(0, columns), saved_transfers=whole(0, 19),
+        transfers=whole(0, 19),
+        flows=np.zeros((0, 5)),
+        entries=np.zeros((0, 4), np.int32),
+        weights=np.zeros(0),
+        lists=lists,
+        links=room,
+        ranks=whole(0, 7),
+        account=whole(0, columns),
+        rounds=whole(0, 9),
+        starts=whole(0),
+        parts=whole(0),
+        calendar=whole(0, 6),
+        jobs=whole(0, 3),
+        counters=counters,
+        changed=whole(0),
+        touched=whole(links),
+        queue_key=np.zeros(0),
+        queue_what=whole(0),
+        row=whole(1, columns),
+        saved_ranks=whole(0, 7),
+        saved_account=whole(0, columns),
+        saved_transfers=whole(0, 19),
         saved_flows=np.zeros((0, 5)),
-    )  # fmt: skip
+    )
