@@ -112,6 +112,7 @@ def _show(table: pd.DataFrame, size: float) -> None:
     for row in nominal.to_dict("records"):
         printed.add_row(
             str(row["machine"]), f"{row['chips']:,}", format_bandwidth(row["busbw"]),
-            format_time(row["time"]), f"{row['efficiency']:.0%}", str(row["bounded_by"]), str(row["algorithm"]),
+            format_time(row["time"]), f"{row['efficiency']:.0%}", str(row["bounded_by"]),
+            str(row["algorithm"]),
         )  # fmt: skip
     show(printed)

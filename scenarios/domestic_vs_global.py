@@ -91,7 +91,8 @@ def summary(runs: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     runs : DataFrame
-        What :func:`scenarios.upgrades.upgrades` returns, for any number of machines.
+        What :func:`scenarios.upgrades.upgrades` returns, for any number of
+        machines, with columns ``machine`` and ``chips``.
 
     Returns
     -------
@@ -177,7 +178,13 @@ Job = tuple[str, int, float]
 
 
 def _upgraded(job: Job) -> pd.DataFrame:
-    return upgrades(*job)
+    import topologies
+
+    machine, chips, size = job
+    table = upgrades(topologies.machine(machine, chips=chips), size)
+    table.insert(0, "machine", machine)
+    table.insert(1, "chips", chips)
+    return table
 
 
 def _show(rows: pd.DataFrame) -> None:

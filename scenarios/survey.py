@@ -29,7 +29,7 @@ SERIAL_CHIPS = 512
 ESTIMATES = ("nominal", "low", "high")
 
 #: Columns of a terminal that the printed tables need.
-WIDTH = 132
+WIDTH = 148
 
 #: Machine, number of chips, estimate.
 Point = tuple[str, int, str]

@@ -24,7 +24,7 @@ SCALE_UP, SCALE_OUT = "all of scale-up", "all of scale-out"
 Edge = tuple[Any, ...]
 
 COLUMNS = (
-    "machine", "chips", "size", "links", "single", "change", "time_before", "time_after", "gain",
+    "size", "links", "single", "change", "time_before", "time_after", "gain",
     "bounded_by", "algorithm",
 )  # fmt: skip
 
@@ -93,19 +93,18 @@ def changed(
     return better
 
 
-def upgrades(machine: str, chips: int, size: float, *, collective: str = "all_reduce") -> pd.DataFrame:
-    """Run a collective with each tier of a machine upgraded.
+def upgrades(graph: nx.Graph[Any], size: float, *, collective: str = "all_reduce") -> pd.DataFrame:
+    """Run a collective with each tier of a graph upgraded.
 
-    A library that chose better on the upgraded machine than on the machine as
-    it is would make the link look good. So every algorithm it chooses on any of
-    the graphs is also run on the machine as it is, the fastest of them is the
+    A library that chose better on the upgraded graph than on the graph as it
+    is would make the link look good. So every algorithm it chooses on any of
+    the graphs is also run on the graph as it is, the fastest of them is the
     time before, and that one is run on each upgraded graph as well.
 
     Parameters
     ----------
-    machine : str
-        Of the catalogue, or the path of a description.
-    chips : int
+    graph : networkx graph
+        After the graph contract.
     size : float
         Bytes.
     collective : str
@@ -113,22 +112,26 @@ def upgrades(machine: str, chips: int, size: float, *, collective: str = "all_re
     Returns
     -------
     DataFrame
-        One row a tier and change: ``machine``, ``chips``, ``size``, ``links``
-        (the tier), ``single`` (whether it is one tier), ``change``,
+        One row a tier and change: ``size``, ``links`` (the tier), ``single`` (whether it is one tier), ``change``,
         ``time_before`` and ``time_after`` (s), ``gain`` (their ratio less one:
         0.25 is a quarter faster), ``bounded_by`` and ``algorithm`` (before).
 
     Raises
     ------
-    MachineError
-        If the machine does not allow the number of chips.
+    ChipweaveError
+        If the graph or the collective cannot be used.
+
+    Examples
+    --------
+    >>> import topologies
+    >>> table = upgrades(topologies.ring(8, bandwidth="50 GB/s", latency="0 s"), 64e6)
+    >>> table.loc[table["change"] == "bandwidth x2", "gain"].round(6).tolist()
+    [1.0]
     """
     import pandas as pd
 
     import sim
-    import topologies
 
-    graph = topologies.machine(machine, chips=chips)
     candidates = [
         (name, change, sim.compile_fabric(changed(graph, edges, bandwidth=bandwidth, latency=latency)))
         for name, edges in tiers(graph).items()
@@ -151,7 +154,7 @@ def upgrades(machine: str, chips: int, size: float, *, collective: str = "all_re
             again = sim.collective(collective, better, size, algorithm=held[0], protocol=held[1])
             time = min(time, again.time)
         rows.append(
-            (machine, chips, size, name, name not in (SCALE_UP, SCALE_OUT), change, before.time, time,
+            (size, name, name not in (SCALE_UP, SCALE_OUT), change, before.time, time,
              before.time / time - 1.0, before.bounded_by, before.algorithm)
         )  # fmt: skip
     return pd.DataFrame(rows, columns=list(COLUMNS))
