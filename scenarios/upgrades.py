@@ -112,9 +112,10 @@ def upgrades(graph: nx.Graph[Any], size: float, *, collective: str = "all_reduce
     Returns
     -------
     DataFrame
-        One row a tier and change: ``size``, ``links`` (the tier), ``single`` (whether it is one tier), ``change``,
-        ``time_before`` and ``time_after`` (s), ``gain`` (their ratio less one:
-        0.25 is a quarter faster), ``bounded_by`` and ``algorithm`` (before).
+        One row a tier and change: ``size``, ``links`` (the tier), ``single``
+        (whether it is one tier), ``change``, ``time_before`` and ``time_after``
+        (s), ``gain`` (their ratio less one: 0.25 is a quarter faster),
+        ``bounded_by`` and ``algorithm`` (before).
 
     Raises
     ------

@@ -70,21 +70,12 @@ def table(
 
 
 BREAKDOWN = {
-    "small": {
-        "overhead": 2e-5,
-        "latency": 3e-5,
-        "serialisation:nvlink4": 1e-5,
-        "contention": 0.0,
-        "waiting": 1e-6,
-    },
+    "small": {"overhead": 2e-5, "latency": 3e-5, "serialisation:nvlink4": 1e-5, "waiting": 1e-6},
     "large": {"overhead": 2e-5, "latency": 3e-5, "serialisation:nvlink4": 2e-4, "serialisation:ib-ndr": 3e-4},
 }
+PHASES = (("compute", 0.0, 2e-3), ("send", 2e-3, 3e-3))
 RECORDS = pd.DataFrame(
-    [
-        (f"chip {i}", what, a, b)
-        for i in range(40)
-        for what, a, b in (("compute", 0.0, 2e-3), ("send", 2e-3, 3e-3))
-    ],
+    [(f"chip {i}", what, start, end) for i in range(40) for what, start, end in PHASES],
     columns=["actor", "what", "start", "end"],
 )
 
@@ -120,19 +111,15 @@ def texts(ax: Axes) -> list[Text]:
     """What can be seen of the texts of a figure."""
     figure = ax.get_figure(root=True)
     figure.canvas.draw()
+    beyond = set()
+    for axis in (axis for a in figure.axes for axis in (a.xaxis, a.yaxis)):
+        low, high = sorted(axis.get_view_interval())
+        for tick in axis.get_major_ticks():
+            # Ticks outside the limits exist and are not drawn.
+            if not low * (1 - 1e-9) <= tick.get_loc() <= high * (1 + 1e-9):
+                beyond.add(id(tick.label1))
     found = [t for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip()]
-    inside = [a for a in figure.axes]
-    hidden = {
-        id(tick.label1) for a in inside for axis in (a.xaxis, a.yaxis) for tick in axis.get_major_ticks()
-        if not low_to_high(axis.get_view_interval())[0] <= tick.get_loc() <= low_to_high(axis.get_view_interval())[1]
-        or not tick.label1.get_visible()
-    }  # fmt: skip
-    return [t for t in found if id(t) not in hidden]
-
-
-def low_to_high(interval: Any) -> tuple[float, float]:
-    low, high = sorted(interval)
-    return low * (1 - 1e-9), high * (1 + 1e-9)
+    return [t for t in found if id(t) not in beyond]
 
 
 @pytest.mark.parametrize("name", FIGURES)
