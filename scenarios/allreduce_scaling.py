@@ -2,8 +2,8 @@
 
 For each machine, all-reduce of 1 MiB, 64 MiB and 1 GiB at every power of two
 that it allows: bus bandwidth, time, efficiency against the lower bound, and
-what bounded it. Soft figures of the catalogue are run at both ends and drawn
-as bands.
+what bounded it. Soft figures of the catalogue are run at both ends up to 1,024
+chips and drawn as bands.
 """
 
 from __future__ import annotations
@@ -29,6 +29,10 @@ MACHINES = (
     "gb200-nvl72", "hgx-b200", "hgx-h100", "mi300x", "tpu-v5p", "gaudi3",
 )  # fmt: skip
 
+#: Time grows with the number of chips, and both ends of the soft figures take as
+#: much again each: beyond this they would take most of the time of the scenario.
+BAND_CHIPS = 1024
+
 #: Numbers of chips in the printed table, where they were run: a host, a large job, the largest.
 SHOWN = (8, 1024, 16384)
 
@@ -47,8 +51,15 @@ def main(argv: list[str] | None = None) -> int:
         For a machine, size, number of chips or folder that cannot be used.
     """
     parser = survey_parser(NAME, __doc__.partition("\n")[0], chips="8:16384", sizes="1 MiB,64 MiB,1 GiB")
+    parser.add_argument(
+        "--bands",
+        metavar="N",
+        type=int,
+        default=BAND_CHIPS,
+        help="run the low and high ends of soft figures up to N chips (default: %(default)s)",
+    )
     arguments = parser.parse_args(argv)
-    asked = question(arguments, MACHINES)
+    asked = question(arguments, MACHINES, band_chips=arguments.bands)
     folder = OutputFolder(arguments.output)
     with progress("all-reduce, 8 to 16,384 chips", quiet=arguments.quiet) as report:
         table = survey(asked, report=report)

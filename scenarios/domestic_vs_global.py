@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     ChipweaveError
         For a machine, size, number of chips or folder that cannot be used.
     """
-    parser = survey_parser(NAME, __doc__.partition("\n")[0], chips="8,64,1024", sizes="1 MiB,1 GiB")
+    parser = survey_parser(NAME, __doc__.partition("\n")[0], chips="8,64,512", sizes="1 MiB,1 GiB")
     arguments = parser.parse_args(argv)
     asked = question(arguments, MACHINES)
     folder = OutputFolder(arguments.output)

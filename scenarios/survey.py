@@ -31,20 +31,31 @@ ESTIMATES = ("nominal", "low", "high")
 #: Columns of a terminal that the printed tables need.
 WIDTH = 148
 
+#: More chips than any machine has.
+MOST_CHIPS = 2**31
+
 #: Machine, number of chips, estimate.
 Point = tuple[str, int, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """A question: which machines, numbers of chips and message sizes (bytes)."""
+    """A question: which machines, numbers of chips and message sizes (bytes).
+
+    Estimates other than the first are run up to ``band_chips`` chips.
+    """
 
     machines: tuple[str, ...]
     chips: tuple[int, ...]
     sizes: tuple[float, ...]
     estimates: tuple[str, ...] = ESTIMATES
+    band_chips: int = MOST_CHIPS
     collective: str = "all_reduce"
     seed: int = 0
+
+    def estimates_at(self, chips: int) -> tuple[str, ...]:
+        """Which estimates are run at a number of chips."""
+        return self.estimates if chips <= self.band_chips else self.estimates[:1]
 
 
 def survey_parser(
@@ -159,7 +170,7 @@ def survey(
         (machine, count, estimate)
         for count in sorted(asked.chips, reverse=True)
         for machine in asked.machines
-        for estimate in asked.estimates
+        for estimate in asked.estimates_at(count)
     ]
     if workers is None:
         workers = 1 if max(asked.chips) <= SERIAL_CHIPS else processors()
@@ -170,7 +181,9 @@ def survey(
             report(len(results), len(points), f"{point[0]}, {point[1]:,} chips")
     parts = []
     for machine in asked.machines:
-        ours = [results[machine, count, e] for count in sorted(asked.chips) for e in asked.estimates]
+        ours = [
+            results[machine, count, e] for count in sorted(asked.chips) for e in asked.estimates_at(count)
+        ]
         tables = [result for result in ours if not isinstance(result, MachineError)]
         if not tables:
             raise next(result for result in ours if isinstance(result, MachineError))

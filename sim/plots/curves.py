@@ -31,7 +31,8 @@ class Curve:
     x, y : float64 array
         In rising order of x.
     low, high : float64 array
-        Least and greatest y over all estimates; equal to y where there is one.
+        Least and greatest y over all estimates; equal to y where the curve has
+        one estimate, nan at points where some were not run.
     bound : float64 array
         What y cannot exceed by the lower bound on time; nan where unknown.
     """
@@ -148,6 +149,7 @@ def _curve(name: str, part: pd.DataFrame, x: str, y: str) -> Curve:
     middle = "nominal" if "nominal" in pivot.columns else pivot.columns[0]
     line = pivot[middle].dropna()
     bands = pivot.loc[line.index]
+    whole = bands.notna().all(axis=1)
     bound = np.full(len(line), np.nan)
     if {"time", "lower_bound", "busbw"} <= set(part.columns):
         nominal = part[part["estimate"] == middle].set_index(x).loc[line.index]
@@ -163,7 +165,7 @@ def _curve(name: str, part: pd.DataFrame, x: str, y: str) -> Curve:
         name=name,
         x=line.index.to_numpy(dtype=np.float64),
         y=line.to_numpy(dtype=np.float64),
-        low=bands.min(axis=1).to_numpy(dtype=np.float64),
-        high=bands.max(axis=1).to_numpy(dtype=np.float64),
+        low=bands.min(axis=1).where(whole).to_numpy(dtype=np.float64),
+        high=bands.max(axis=1).where(whole).to_numpy(dtype=np.float64),
         bound=bound,
     )

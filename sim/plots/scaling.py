@@ -35,7 +35,7 @@ def plot_scaling(
     ----------
     table : DataFrame
         What :func:`sim.scaling` returns; rows of estimate low and high give
-        the band around each curve. A column ``origin`` (domestic, global)
+        the band around each curve, as far as both are there. A column ``origin`` (domestic, global)
         chooses the family of colours; without it the catalogue does.
     size : float, optional
         Message size in bytes to keep; needed where the table has several sizes
@@ -65,9 +65,8 @@ def plot_scaling(
     ax = axes_or_new(ax)
     found = draw_curves(ax, kept, "chips", "busbw", by, palette, scale=1 / GB, bounds=bounds)
     chips_axis(ax, kept["chips"])
-    bandwidth_axis(
-        ax, _highest(found, bounds) / GB, f"Bus bandwidth, {subject(kept, size=True)}".rstrip(", ")
-    )
+    highest = _highest(found, bounds) if top is None else top
+    bandwidth_axis(ax, highest / GB, f"Bus bandwidth, {subject(kept, size=True)}".rstrip(", "))
     return _named(ax, found, palette_of(found, kept, palette), 1 / GB)
 
 
@@ -183,7 +182,7 @@ def palette_of(
 
 
 def _highest(found: Sequence[Curve], bounds: bool) -> float:
-    tops = [float(curve.high.max()) for curve in found]
+    tops = [float(np.nanmax([curve.y, curve.high])) for curve in found]
     if bounds:
         tops += [float(np.nanmax(c.bound)) for c in found if np.isfinite(c.bound).any()]
     return max(tops)

@@ -60,6 +60,12 @@ class TestSurvey:
         times = survey(SMALL).pivot(index=["machine", "chips", "size"], columns="estimate", values="time")
         assert (times["low"] >= times["nominal"]).all()
 
+    def test_ends_of_soft_figures_are_run_up_to_where_bands_end(self) -> None:
+        asked = Survey(("hgx-a100",), (8, 16, 32), (2.0**20,), band_chips=16)
+        counts = survey(asked).groupby("chips")["estimate"].apply(list).to_dict()
+        every = ["nominal", "low", "high"]
+        assert counts == {8: every, 16: every, 32: ["nominal"]}
+
     def test_a_machine_that_ends_early_is_left_out_there(self) -> None:
         table = survey(Survey(("sophia", "hgx-a100"), (8, 512), (2.0**20,), ("nominal",)))
         there = list(zip(table["machine"], table["chips"], strict=True))

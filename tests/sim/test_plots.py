@@ -167,6 +167,19 @@ def test_bands_span_low_to_high_and_are_absent_without_them() -> None:
     assert corners[:, 1].min() == pytest.approx(rows["busbw"].min() / 1e9)
     assert corners[:, 1].max() == pytest.approx(rows["busbw"].max() / 1e9)
     assert bands(one[one["estimate"] == "nominal"]) == []
+    # Where the ends were not run the band stops; it does not taper to the line.
+    partly = one[(one["estimate"] == "nominal") | (one["chips"] <= 64)]
+    (short,) = bands(partly)
+    assert {x for path in short.get_paths() for x in path.vertices[:, 0]} == {8, 16, 32, 64}
+
+
+def test_a_common_top_makes_panels_comparable() -> None:
+    data = table(estimates=("nominal",))
+    tops = {
+        plots.plot_scaling(data[data["machine"] == machine], size=2**30, top=900e9).get_ylim()
+        for machine in MACHINES
+    }
+    assert len(tops) == 1 and tops.pop()[1] > 900
 
 
 def test_bound_on_time_becomes_bound_on_bandwidth() -> None:
