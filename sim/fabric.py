@@ -116,25 +116,40 @@ class Fabric:
             raise TopologyError(f"no link {tail!r} -> {head!r} in {self.name}; see graph.edges")
         return found
 
-    def groups(self) -> IntArray | None:
-        """Group of each rank for two-level algorithms, numbered from 0, shape (p,).
+    def groups(self, nodes: IntArray) -> IntArray | None:
+        """Group of each rank for two-level algorithms, numbered from 0.
 
-        The scale-up domain, else the host, else the first switch; None where
-        that gives one group of all or p groups of one.
+        By scale-up domain, else host, else first switch: the first of these that
+        makes several groups of equal size; if none does, the first that makes
+        several groups at all, or None.
+
+        Parameters
+        ----------
+        nodes : int64 array, shape (p,)
+            The chips that take part, in rank order.
         """
-        for attribute in (self.domain, self.host):
-            of_rank = attribute[self.rank_nodes]
-            if (of_rank >= 0).all():
-                found = _numbered(of_rank)
-                if 1 < int(found.max()) + 1 < self.ranks:
+        uneven = None
+        for place in self._places():
+            of_rank = place[nodes]
+            if (of_rank < 0).any():
+                continue
+            found = _numbered(of_rank)
+            sizes = np.bincount(found)
+            if 1 < sizes.size < nodes.size:
+                if (sizes == sizes[0]).all():
                     return found
-        first = self.out_link[self.out_start[self.rank_nodes]] if self.links else np.zeros(0, np.int32)
-        alone = np.diff(self.out_start)[self.rank_nodes] == 1
-        if first.size and alone.all():
-            found = _numbered(self.head[first])
-            if 1 < int(found.max()) + 1 < self.ranks:
-                return found
-        return None
+                uneven = found if uneven is None else uneven
+        return uneven
+
+    def _places(self) -> Iterable[Ints]:
+        """What groups nodes, widest first: domain, host, the only neighbour of a chip."""
+        yield self.domain
+        yield self.host
+        only = np.full(len(self.nodes), -1, dtype=np.int32)
+        single = self.rank_nodes[np.diff(self.out_start)[self.rank_nodes] == 1]
+        only[single] = self.head[self.out_link[self.out_start[single]]]
+        only[single[self.kind[only[single]] == 0]] = -1
+        yield only
 
     def address(self) -> IntArray:
         """Number whose digits choose among equal paths to each chip, shape (N,).
@@ -255,7 +270,8 @@ def _kinds(graph: nx.Graph[Any], attributes: Sequence[dict[str, Any]]) -> Ints:
 def _ends(
     graph: nx.Graph[Any], index: dict[Hashable, int]
 ) -> tuple[IntArray, IntArray, list[dict[str, Any]]]:
-    edges = list(graph.edges(data=True))
+    # Not list(): that asks networkx for the length first, which costs as much again.
+    edges = [edge for edge in graph.edges(data=True)]  # noqa: C416
     tail = np.fromiter((index[e[0]] for e in edges), dtype=np.int64, count=len(edges))
     head = np.fromiter((index[e[1]] for e in edges), dtype=np.int64, count=len(edges))
     return tail, head, [e[2] for e in edges]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from sim import collectives
 from sim.fabric import Fabric
-from sim.libraries import Choice, Library, choose, library
+from sim.libraries import Choice, Library, choose, levels, library
 from sim.routing import Router
 from sim.schedule import IntArray, Schedule
 from topologies import units
@@ -135,13 +135,18 @@ def plan(
         raise ScheduleError(
             f"size: matrix of shape {amount.shape} for {nodes.size} ranks; give ({nodes.size}, {nodes.size})"
         )
-    groups = _groups(fabric, nodes)
+    groups = fabric.groups(nodes)
+    whole = nodes.size == fabric.ranks and bool((nodes == fabric.rank_nodes).all())
 
-    def build(name: str) -> Schedule:
-        given = dict(options)
-        if groups is not None and "groups" in collectives.options(kind, name):
-            given.setdefault("groups", groups)
-        return collectives.build(kind, nodes.size, amount, name, **given)
+    def build(label: str) -> Schedule:
+        name, given = levels(kind, label)
+        takes = collectives.options(kind, name)
+        if groups is not None and "groups" in takes:
+            given["groups"] = groups
+        if fabric.dims and whole and "dims" in takes:
+            given["dims"] = fabric.dims
+        built = collectives.build(kind, nodes.size, amount, name, **{**given, **options})
+        return built if label == name else replace(built, algorithm=label)
 
     choice = choose(
         build,
@@ -154,16 +159,3 @@ def plan(
         groups=options.get("groups", groups),
     )
     return Plan(choice.schedule, nodes, router, chosen, choice, groups)
-
-
-def _groups(fabric: Fabric, nodes: IntArray) -> IntArray | None:
-    """Group of each rank that takes part, renumbered; None where grouping says nothing."""
-    whole = fabric.groups()
-    if whole is None:
-        return None
-    place = np.full(len(fabric.nodes), -1, dtype=np.int64)
-    place[fabric.rank_nodes] = whole
-    _, groups = np.unique(place[nodes], return_inverse=True)
-    if not 1 < int(groups.max()) + 1 < nodes.size:
-        return None
-    return np.asarray(groups, dtype=np.int64)

@@ -176,6 +176,7 @@ def _batch(
             paths.link[lo:hi],
             paths.weight[lo:hi],
             paths.latency_ps[first:at],
+            paths.outside[first:at],
         )
         yield _loaded(r, part, router.fabric, capacity, costs)
 

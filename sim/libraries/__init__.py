@@ -7,7 +7,7 @@ that depends on the protocol and on whether the transfer leaves the scale-up
 domain.
 """
 
-from sim.libraries.choice import Choice, choose
+from sim.libraries.choice import Choice, choose, levels
 from sim.libraries.library import Library, Protocol, libraries, library
 
-__all__ = ["Choice", "Library", "Protocol", "choose", "libraries", "library"]
+__all__ = ["Choice", "Library", "Protocol", "choose", "levels", "libraries", "library"]

@@ -7,12 +7,16 @@ plus the time its busiest link needs,
     launch + sum over rounds of repeat * (max delay + max over links of bytes / capacity).
 
 It ignores that ranks run ahead of each other; the simulation that follows does not.
+
+A candidate is an algorithm's name, or ``hierarchical:INNER/OUTER`` for two levels
+with these algorithms inside and between the groups.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -20,13 +24,15 @@ from sim import collectives
 from sim.clock import PS_PER_SECOND
 from sim.libraries.library import Library
 from sim.routing import Router
+from sim.routing.paths import Ints
 from sim.schedule import FloatArray, IntArray, Schedule
 from sim.transfers import load
-from topologies.errors import ScheduleError
+from topologies.errors import ScheduleError, nearest
 
-__all__ = ["Choice", "choose"]
+__all__ = ["Choice", "choose", "levels"]
 
 #: Algorithms whose rounds hold p * p transfers are candidates up to this p.
+DENSE = ("mesh", "direct", "one_shot", "two_shot")
 DENSE_RANKS = 128
 
 
@@ -41,6 +47,35 @@ class Choice:
     schedule: Schedule
     protocol: str
     estimates: dict[tuple[str, str], float]
+
+
+def levels(kind: str, label: str) -> tuple[str, dict[str, Any]]:
+    """Name and options of a candidate.
+
+    Raises
+    ------
+    UnknownNameError
+        If the algorithm, or one of its levels, does not exist.
+    ScheduleError
+        If the algorithm has no levels, or they are not two.
+
+    Examples
+    --------
+    >>> levels("all_reduce", "hierarchical:mesh/ring")
+    ('hierarchical', {'inner': 'mesh', 'outer': 'ring'})
+    >>> levels("all_reduce", "ring")
+    ('ring', {})
+    """
+    name, colon, rest = label.partition(":")
+    known = collectives.algorithms(kind)
+    if name not in known:
+        raise nearest(f"algorithm of {kind}", name, known)
+    if not colon:
+        return name, {}
+    inner, slash, outer = rest.partition("/")
+    if not (slash and inner and outer) or "inner" not in collectives.options(kind, name):
+        raise ScheduleError(f"{kind}: algorithm {label!r} must be a name, or hierarchical:INNER/OUTER")
+    return name, {"inner": inner, "outer": outer}
 
 
 def choose(
@@ -59,7 +94,7 @@ def choose(
     Parameters
     ----------
     build : callable
-        Gives the schedule of an algorithm.
+        Gives the schedule of a candidate, or raises `ScheduleError`.
     kind : str
         The collective.
     library : Library
@@ -78,54 +113,102 @@ def choose(
     ScheduleError
         If no candidate can serve so many ranks.
     """
-    algorithms = [algorithm] if algorithm != "auto" else _candidates(kind, library, nodes.size, groups)
     protocols = [library.protocol(protocol).name] if protocol != "auto" else list(library.protocols)
-    schedules = {name: build(name) for name in algorithms}
-    if len(algorithms) * len(protocols) == 1 or nodes.size == 1:
-        return Choice(schedules[algorithms[0]], protocols[0], {})
-    found = dict(_estimates(schedules, protocols, library, router, nodes))
+    if algorithm != "auto":
+        schedules = {algorithm: build(algorithm)}
+    else:
+        schedules = _able(build, kind, library, nodes.size, groups)
+    if len(schedules) * len(protocols) == 1 or nodes.size == 1:
+        return Choice(next(iter(schedules.values())), protocols[0], {})
+    found: dict[tuple[str, str], float] = {}
+    for label, schedule in schedules.items():
+        for name, seconds in zip(
+            protocols, _estimate(schedule, protocols, library, router, nodes), strict=True
+        ):
+            found[label, name] = seconds
     order = sorted(found, key=lambda pair: (found[pair], pair))
     best, best_protocol = order[0]
     return Choice(schedules[best], best_protocol, {pair: found[pair] for pair in order})
 
 
-def _candidates(kind: str, library: Library, ranks: int, groups: IntArray | None) -> list[str]:
-    known = collectives.algorithms(kind)
-    names = [n for n in library.candidates.get(kind, known) if n in known]
-    able = [n for n in names if collectives.serves(kind, n, ranks, groups) is None]
-    if ranks > DENSE_RANKS:
-        able = [n for n in able if n not in ("mesh", "direct")] or able
-    if not able:
-        able = [n for n in known if collectives.serves(kind, n, ranks, groups) is None]
-    if not able:
-        raise ScheduleError(f"{kind}: none of {', '.join(names)} can serve {ranks} ranks")
-    return able
+def _able(
+    build: Callable[[str], Schedule], kind: str, library: Library, ranks: int, groups: IntArray | None
+) -> dict[str, Schedule]:
+    """Schedules of the candidates that can serve; of any algorithm if none of them can."""
+    refusals: list[str] = []
+    for labels in (library.candidates.get(kind, ()), collectives.algorithms(kind)):
+        able: dict[str, Schedule] = {}
+        for label in labels:
+            name, _ = levels(kind, label)
+            reason = collectives.serves(kind, name, ranks, groups)
+            if ranks > DENSE_RANKS and name in DENSE:
+                reason = f"{ranks} ranks make {ranks * (ranks - 1)} transfers a round"
+            if reason is None:
+                try:
+                    able[label] = build(label)
+                except ScheduleError as error:  # a level of it cannot serve
+                    reason = str(error)
+            if reason is not None:
+                refusals.append(f"{label} {reason}")
+        if able:
+            return able
+    raise ScheduleError(f"{kind}: no algorithm can serve {ranks} ranks: {'; '.join(refusals)}")
 
 
-def _estimates(
-    schedules: dict[str, Schedule], protocols: list[str], library: Library, router: Router, nodes: IntArray
-) -> Iterable[tuple[tuple[str, str], float]]:
-    for name, schedule in schedules.items():
-        costs = [library.costs(p) for p in protocols]
-        totals = [library.launch] * len(costs)
-        capacity = costs[0].capacity(router.fabric)
-        for one in load(schedule.rounds(), router, nodes, capacity, costs[0]):
-            r = one.round
-            if not r.src.size:
-                continue
-            busiest = _busiest(one.paths.link, one.paths.start, one.paths.weight, r.bytes, capacity)
-            for i, cost in enumerate(costs):
-                extra = cost.of(router.fabric, one.paths, r.bytes, r.reduce)
-                delay = (
-                    float((extra.overhead_ps + one.paths.latency_ps + extra.reduce_ps).max()) / PS_PER_SECOND
-                )
-                totals[i] += r.repeat * (delay + busiest * cost.protocol.wire)
-        for protocol, total in zip(protocols, totals, strict=True):
-            yield (name, protocol), total
+def _estimate(
+    schedule: Schedule, protocols: list[str], library: Library, router: Router, nodes: IntArray
+) -> list[float]:
+    """Seconds with each protocol.
+
+    Kept with the router as (latency term, bytes of the busiest links) for other
+    sizes of the same request, unless the algorithm cuts its data by their size.
+    """
+    pipelined = _cuts(schedule)
+    key = (schedule.kind, schedule.algorithm, library.name, tuple(protocols), schedule.root, nodes.tobytes())
+    terms = None if pipelined else router.notes.get(key)
+    if terms is None:
+        terms = _terms(schedule, protocols, library, router, nodes)
+        if not pipelined:
+            router.notes[key] = terms
+    latencies, per_byte = terms
+    wires = [library.protocol(name).wire for name in protocols]
+    return [
+        library.launch + latency + per_byte * schedule.size * wire
+        for latency, wire in zip(latencies, wires, strict=True)
+    ]
+
+
+def _cuts(schedule: Schedule) -> bool:
+    """Whether the algorithm, or a level of it, pipelines pieces whose number depends on the size."""
+    names = [schedule.algorithm.partition(":")[0], *schedule.algorithm.partition(":")[2].split("/")]
+    known = collectives.algorithms(schedule.kind)
+    return schedule.chunk_bytes is not None or any(
+        n in known and "pipeline" in collectives.options(schedule.kind, n) for n in names
+    )
+
+
+def _terms(
+    schedule: Schedule, protocols: list[str], library: Library, router: Router, nodes: IntArray
+) -> tuple[list[float], float]:
+    """Seconds of delays by protocol, and seconds a byte of the busiest links."""
+    costs = [library.costs(name) for name in protocols]
+    latencies = [0.0] * len(costs)
+    busiest = 0.0
+    capacity = costs[0].capacity(router.fabric)
+    for one in load(schedule.rounds(), router, nodes, capacity, costs[0]):
+        r = one.round
+        if not r.src.size:
+            continue
+        busiest += r.repeat * _busiest(one.paths.link, one.paths.start, one.paths.weight, r.bytes, capacity)
+        for i, cost in enumerate(costs):
+            extra = cost.of(router.fabric, one.paths, r.bytes, r.reduce)
+            delay = int((extra.overhead_ps + one.paths.latency_ps + extra.reduce_ps).max())
+            latencies[i] += r.repeat * delay / PS_PER_SECOND
+    return latencies, busiest / schedule.size
 
 
 def _busiest(
-    link: object, start: IntArray, weight: FloatArray, moved: FloatArray, capacity: FloatArray
+    link: Ints, start: IntArray, weight: FloatArray, moved: FloatArray, capacity: FloatArray
 ) -> float:
     each = np.repeat(moved, np.diff(start)) * weight
-    return float((np.bincount(link, weights=each, minlength=capacity.size) / capacity).max())  # type: ignore[arg-type]
+    return float((np.bincount(link, weights=each, minlength=capacity.size) / capacity).max())

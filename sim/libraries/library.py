@@ -100,13 +100,7 @@ class LibraryCosts:
         p = self.protocol
         count = payload.size
         inside, outside = picoseconds(p.inside, "inside"), picoseconds(p.outside, "outside")
-        if inside == outside or not count:
-            overhead = np.full(count, inside, dtype=np.int64)
-        else:
-            # A path leaves the domain where it passes a NIC, or a switch of no domain.
-            leaves = (fabric.domain[fabric.head] < 0) & (fabric.kind[fabric.head] != 0)
-            beyond = np.maximum.reduceat(leaves[paths.link], paths.start[:-1])
-            overhead = np.where(beyond, outside, inside).astype(np.int64)
+        overhead = np.where(paths.outside, outside, inside).astype(np.int64)
         took = np.zeros(count, dtype=np.int64)
         if reduce and np.isfinite(p.reduce_rate):
             took = np.rint(payload / p.reduce_rate * 1e12).astype(np.int64)

@@ -117,6 +117,7 @@ class EventLoop:
         self.state.counters[state.FORWARD] = self._fast_forward and len(self.jobs) == 1
         self.state.counters[state.SAVED_ROUND] = -1
         self._fit_calendar()
+        events.arrive(self.state, running.first, p)
 
     def advance(self, until: int) -> list[Finished]:
         """Let everything happen up to ``until``, or to the first instant at which jobs end.
@@ -324,10 +325,14 @@ class EventLoop:
             self.state = s._replace(**longer)
 
     def _fit_calendar(self) -> None:
-        """Drop stale records; make room for twice as many as there are transfers."""
-        needed = 4 * self.state.transfers.shape[0] + 2 * self.state.ranks.shape[0] + 256
+        """Make room for twice as many records as there are transfers; drop stale ones first."""
+        transfers, ranks = self.state.transfers.shape[0], self.state.ranks.shape[0]
+        left = int(self.state.counters[state.RECORDS_LEFT])
+        if left >= 2 * transfers + ranks + 128:
+            return
+        needed = 5 * transfers + 3 * ranks + 256
         if self.state.calendar.shape[0] < needed:
-            self.state = self.state._replace(calendar=np.zeros((needed, 6), np.int64))
+            self.state = self.state._replace(calendar=np.zeros((2 * needed, 6), np.int64))
         events.rebuild(self.state)
 
 

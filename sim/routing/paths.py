@@ -12,6 +12,7 @@ from sim.schedule import FloatArray, IntArray
 __all__ = ["Paths", "merge"]
 
 Ints = npt.NDArray[np.int32]
+Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,12 +29,15 @@ class Paths:
         where the transfer is sprayed over planes.
     latency_ps : int64 array, shape (m,)
         Sum of the link latencies; of the slowest plane where sprayed.
+    outside : bool array, shape (m,)
+        Whether the transfer leaves its scale-up domain and host.
     """
 
     start: IntArray
     link: Ints
     weight: FloatArray
     latency_ps: IntArray
+    outside: Bools
 
     def __len__(self) -> int:
         return int(self.latency_ps.size)
@@ -56,13 +60,15 @@ def merge(count: int, parts: list[tuple[IntArray, Paths]]) -> Paths:
 
     lengths = np.zeros(count, dtype=np.int64)
     latency = np.zeros(count, dtype=np.int64)
+    outside = np.zeros(count, dtype=np.bool_)
     for which, paths in parts:
         lengths[which] = np.diff(paths.start)
         latency[which] = paths.latency_ps
+        outside[which] = paths.outside
     start = np.zeros(count + 1, dtype=np.int64)
     np.cumsum(lengths, out=start[1:])
     link = np.empty(int(start[-1]), dtype=np.int32)
     weight = np.empty(int(start[-1]), dtype=np.float64)
     for which, paths in parts:
         copy_pieces(which, paths.start, paths.link, paths.weight, start, link, weight)
-    return Paths(start, link, weight, latency)
+    return Paths(start, link, weight, latency, outside)

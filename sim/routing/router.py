@@ -6,6 +6,9 @@ domain, else their host, else the scale-out fabric (docs/design.md).
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -66,7 +69,7 @@ class _Climber:
             src, dst, address, fabric.level, self.up_start, self.up_link, fabric.head, fabric.reverse,
             fabric.bandwidth, fabric.latency_ps, scratch, link, weight, start, delay,
         )  # fmt: skip
-        return Paths(start, link[:used].copy(), weight[:used].copy(), delay)
+        return Paths(start, link[:used].copy(), weight[:used].copy(), delay, np.zeros(count, dtype=np.bool_))
 
 
 class Router:
@@ -95,7 +98,10 @@ class Router:
         self.domain_routing = routing or fabric.domain_routing
         self.address = fabric.address()
         self._climbers: dict[bool, _Climber] = {}
+        self._domains = bool((fabric.domain >= 0).any())
         self._in: tuple[IntArray, Ints] | None = None
+        #: What others want to keep as long as the fabric lives (estimates of algorithms).
+        self.notes: dict[Hashable, Any] = {}
         if routing == "up_down" and (fabric.level[fabric.rank_nodes] < 0).any():
             raise RouteError(f"routing 'up_down' needs a level on every node; {fabric.name} has none")
         if routing == "dimension_order" and not fabric.dims:
@@ -126,7 +132,11 @@ class Router:
                 todo[~inside & ~same_host],
             ]
         )
+        inner = len(parts)
         left = self._scope(parts, np.sort(left), src, dst, self.routing, "all")
+        if self._domains:
+            for _, paths in parts[inner:]:
+                paths.outside[:] = True
         if left.size:
             i = int(left[0])
             a, b = f.nodes[int(src[i])], f.nodes[int(dst[i])]
@@ -167,7 +177,8 @@ class Router:
             return which[:0]
         if found.any():
             start = np.concatenate([[0], np.cumsum(np.diff(paths.start)[found])])
-            parts.append((which[found], Paths(start, paths.link, paths.weight, paths.latency_ps[found])))
+            kept = Paths(start, paths.link, paths.weight, paths.latency_ps[found], paths.outside[found])
+            parts.append((which[found], kept))
         return which[~found]
 
     def _shortest(self, src: IntArray, dst: IntArray, scope: str) -> Paths:
@@ -203,7 +214,13 @@ class Router:
         start = np.zeros(src.size + 1, dtype=np.int64)
         np.cumsum(length, out=start[1:])
         within = np.arange(int(start[-1])) - np.repeat(start[:-1], length)
-        return Paths(start, link[np.repeat(piece, length) + within], np.ones(int(start[-1])), delay)
+        return Paths(
+            start,
+            link[np.repeat(piece, length) + within],
+            np.ones(int(start[-1])),
+            delay,
+            np.zeros(src.size, dtype=np.bool_),
+        )
 
     def _dimension_order(self, src: IntArray, dst: IntArray) -> Paths:
         from sim.routing import kernels
@@ -220,4 +237,4 @@ class Router:
             src, dst, f.coordinates.astype(np.int64), dims, np.array(f.wrap), node_at,
             f.out_start, f.out_link, f.head, f.latency_ps, link, start, delay,
         )  # fmt: skip
-        return Paths(start, link[:used].copy(), np.ones(used), delay)
+        return Paths(start, link[:used].copy(), np.ones(used), delay, np.zeros(src.size, dtype=np.bool_))

@@ -105,6 +105,7 @@ __all__ = [
     "LOAD",
     "OVERFLOW",
     "PAUSE",
+    "arrive",
     "rebuild",
     "resume",
     "run",
@@ -261,6 +262,8 @@ def happen(s: State, what: Int, kind: Int) -> None:
     """Process one record of the calendar at the current instant."""
     now = s.counters[NOW]
     if kind == ARRIVES:
+        if s.ranks[what, STANDING] != ARRIVING:
+            return
         q = s.ranks[what, ROUND]
         at = s.rounds[q, ROW] + s.ranks[what, NUMBER]
         if s.starts[at + 1] > s.starts[at]:
@@ -317,6 +320,13 @@ def apply(s: State, members: Int) -> bool:
         s.transfers[f, END] = now + max(0, int(span))
         push(s, s.transfers[f, END], f, ENDS)
     return True
+
+
+@lean
+def arrive(s: State, first: Int, count: Int) -> None:
+    """Note the arrivals of a job's ranks."""
+    for r in range(first, first + count):
+        push(s, s.ranks[r, ARRIVAL], r, ARRIVES)
 
 
 @lean
