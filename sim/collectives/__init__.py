@@ -7,14 +7,19 @@
 """
 
 from sim.collectives import (
+    ahc,
     barrier,
+    bine,
     binomial,
     bruck,
     chain,
     direct,
     double_binary_tree,
+    grouped_mesh,
     halving_doubling,
     hierarchical,
+    hierarchical_all_to_all,
+    hierarchical_rooted,
     mesh,
     nb,
     nhr,
@@ -22,15 +27,22 @@ from sim.collectives import (
     pat,
     recursive_doubling,
     ring,
+    ring_over_mesh,
     scatter_all_gather,
+    swing,
+    torus,
 )
+from sim.collectives.channels import in_channels
 from sim.collectives.compose import Phase, compose
+from sim.collectives.moe import moe_matrix
 from sim.collectives.registry import algorithms, build, kinds, options, serves
 
 __all__ = [
     "Phase",
+    "ahc",
     "algorithms",
     "barrier",
+    "bine",
     "binomial",
     "bruck",
     "build",
@@ -38,10 +50,15 @@ __all__ = [
     "compose",
     "direct",
     "double_binary_tree",
+    "grouped_mesh",
     "halving_doubling",
     "hierarchical",
+    "hierarchical_all_to_all",
+    "hierarchical_rooted",
+    "in_channels",
     "kinds",
     "mesh",
+    "moe_matrix",
     "nb",
     "nhr",
     "options",
@@ -49,6 +66,9 @@ __all__ = [
     "pat",
     "recursive_doubling",
     "ring",
+    "ring_over_mesh",
     "scatter_all_gather",
     "serves",
+    "swing",
+    "torus",
 ]

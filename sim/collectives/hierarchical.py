@@ -7,43 +7,67 @@ place in their groups form the outer sets.
 all-reduce                reduce-scatter inside, all-reduce between, all-gather inside
 reduce-scatter            between first, then inside
 all-gather                inside first, then between
-broadcast                 scatter inside the root's group, broadcast between,
-                          all-gather inside
 ========================  ====================================================
 
-More levels are nesting: ``outer="hierarchical"`` with its own groups in
-``outer_options``. Groups of one leave the outer algorithm alone, one group
-the inner.
+A third level (``pods``, the pod of each rank) makes the part between the groups
+hierarchical in its turn: `middle` between the groups of a pod, `outer` between
+pods. More levels are nesting: ``outer="hierarchical"`` with its own groups in
+``outer_options``. Groups of one leave the outer algorithm alone, one group the
+inner.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from sim.collectives.arguments import Layout
 from sim.collectives.compose import Phase, compose
 from sim.collectives.registry import algorithm, build
 from sim.schedule import IntArray, Schedule
 from topologies.errors import ScheduleError
 
-__all__ = ["all_gather", "all_reduce", "broadcast", "members_of", "reduce_scatter"]
+__all__ = [
+    "Levels",
+    "all_gather",
+    "all_reduce",
+    "equal_groups",
+    "levels_of",
+    "members_of",
+    "reduce_scatter",
+]
 
 NAME = "hierarchical"
 Options = dict[str, Any] | None
 
 
-def _equal_groups(ranks: int, groups: IntArray | None) -> str | None:
-    if groups is None:
+def equal_groups(layout: Layout) -> str | None:
+    """Serve groups of equal size, and pods of equally many of them (a predicate)."""
+    if layout.groups is None:
         return "needs groups=, the group (such as the host) of each rank"
+    reason = _equal(layout.ranks, layout.groups, "group", "ranks")
+    if reason is not None or layout.pods is None:
+        return reason
+    pod_of_group = layout.pods[members_of(layout.groups)]
+    torn = np.flatnonzero((pod_of_group != pod_of_group[:, :1]).any(axis=1))
+    if torn.size:
+        return (
+            f"needs every group inside one pod, but group {np.unique(layout.groups)[torn[0]]} is in several"
+        )
+    return _equal(pod_of_group.shape[0], pod_of_group[:, 0], "pod", "groups")
+
+
+def _equal(ranks: int, groups: IntArray, name: str, of: str) -> str | None:
     if groups.shape != (ranks,):
-        return f"needs one group for each of the {ranks} ranks, not groups of shape {groups.shape}"
+        return f"needs one {name} for each of the {ranks} {of}, not {name}s of shape {groups.shape}"
     names, counts = np.unique(groups, return_counts=True)
     if counts.min() != counts.max():
         small, large = int(np.argmin(counts)), int(np.argmax(counts))
         return (
-            f"needs groups of equal size, but group {names[small]} has {counts[small]} ranks "
-            f"and group {names[large]} has {counts[large]}"
+            f"needs {name}s of equal size, but {name} {names[small]} has {counts[small]} {of} "
+            f"and {name} {names[large]} has {counts[large]}"
         )
     return None
 
@@ -66,18 +90,88 @@ def members_of(groups: IntArray) -> IntArray:
     array([[1, 3],
            [0, 2]])
     """
-    reason = _equal_groups(groups.size, groups)
+    reason = _equal(groups.size, groups, "group", "ranks")
     if reason is not None:
         raise ScheduleError(reason)
     return np.argsort(groups, kind="stable").reshape(np.unique(groups).size, -1)
 
 
-@algorithm("all_reduce", NAME, _equal_groups)
+@dataclass(frozen=True, slots=True, eq=False)
+class Levels:
+    """Who does what at the two levels of a hierarchical collective.
+
+    Attributes
+    ----------
+    members : int64 array, shape (groups, g)
+        Ranks of each group.
+    groups : int64 array, shape (p,)
+        Group of each rank.
+    inner, outer : str
+        Algorithms inside the groups and between them.
+    inner_options, outer_options : dict
+        Their options.
+    noted : dict
+        The choice, for people.
+    """
+
+    members: IntArray
+    groups: IntArray
+    inner: str
+    outer: str
+    inner_options: dict[str, Any]
+    outer_options: dict[str, Any]
+    noted: dict[str, Any]
+
+    def inside(self, kind: str, size: float, **more: Any) -> Schedule:
+        """A collective over the ranks of one group."""
+        return build(kind, self.members.shape[1], size, self.inner, **self.inner_options, **more)
+
+    def between(self, kind: str, size: float, **more: Any) -> Schedule:
+        """A collective over the ranks of one place in all groups."""
+        return build(kind, self.members.shape[0], size, self.outer, **self.outer_options, **more)
+
+
+def levels_of(
+    groups: IntArray,
+    pods: IntArray | None,
+    inner: str,
+    middle: str | None,
+    outer: str,
+    inner_options: Options,
+    outer_options: Options,
+) -> Levels:
+    """Two levels, or three as two whose outer one is hierarchical.
+
+    Parameters as for `all_reduce`; ``middle`` is ``inner`` if not given.
+
+    Examples
+    --------
+    >>> levels_of(np.arange(8) // 2, np.arange(8) // 4, "mesh", "nhr", "ring", None, None).outer_options
+    {'groups': array([0, 0, 1, 1]), 'inner': 'nhr', 'outer': 'ring', 'outer_options': {}}
+    """
+    members = members_of(groups)
+    noted = {"inner": inner, "outer": outer}
+    further = dict(outer_options or {})
+    if pods is not None:
+        noted = {"inner": inner, "middle": middle or inner, "outer": outer}
+        further = {
+            "groups": pods[members[:, 0]],
+            "inner": middle or inner,
+            "outer": outer,
+            "outer_options": further,
+        }
+        outer = NAME
+    return Levels(members, groups, inner, outer, dict(inner_options or {}), further, noted)
+
+
+@algorithm("all_reduce", NAME, equal_groups)
 def all_reduce(
     ranks: int,
     size: float,
     groups: IntArray,
+    pods: IntArray | None = None,
     inner: str = "ring",
+    middle: str | None = None,
     outer: str = "ring",
     inner_options: Options = None,
     outer_options: Options = None,
@@ -92,12 +186,17 @@ def all_reduce(
         Bytes of a rank's buffer.
     groups : int64 array, shape (p,)
         Group of each rank; all equally large.
+    pods : int64 array, shape (p,), optional
+        Pod of each rank: whole groups, equally many in each.
     inner : str
-        Algorithm of reduce-scatter and all-gather inside the groups.
+        Algorithm inside the groups.
+    middle : str, optional
+        Algorithm between the groups of a pod, where there are pods; by default
+        the inner one.
     outer : str
-        Algorithm of the all-reduce between ranks of the same place.
+        Algorithm between ranks of the same place in their groups, or pods.
     inner_options, outer_options : dict, optional
-        Options of these algorithms.
+        Options of the innermost and the outermost algorithm.
 
     Raises
     ------
@@ -107,31 +206,33 @@ def all_reduce(
     Examples
     --------
     >>> all_reduce(12, 1200.0, np.repeat(np.arange(3), 4), inner="mesh").check()
+    >>> all_reduce(12, 1200.0, np.arange(12) // 2, pods=np.arange(12) // 6).check()
     """
-    members = members_of(groups)
-    count, g = members.shape
-    inside = inner_options or {}
+    levels = levels_of(groups, pods, inner, middle, outer, inner_options, outer_options)
+    members = levels.members
+    g = members.shape[1]
     phases = [
-        Phase(build("reduce_scatter", g, size, inner, **inside), members, label="inside the groups"),
+        Phase(levels.inside("reduce_scatter", size), members, label="inside the groups"),
         Phase(
-            build("all_reduce", count, size / g, outer, **(outer_options or {})),
+            levels.between("all_reduce", size / g),
             members.T,
             parts=g,
             part=np.arange(g),
             label="between the groups",
         ),
-        Phase(build("all_gather", g, size, inner, **inside), members, label="inside the groups"),
+        Phase(levels.inside("all_gather", size), members, label="inside the groups"),
     ]
-    chosen = {"inner": inner, "outer": outer}
-    return compose("all_reduce", NAME, ranks, size, phases, groups=groups, options=chosen)
+    return compose("all_reduce", NAME, ranks, size, phases, groups=groups, options=levels.noted)
 
 
-@algorithm("reduce_scatter", NAME, _equal_groups)
+@algorithm("reduce_scatter", NAME, equal_groups)
 def reduce_scatter(
     ranks: int,
     size: float,
     groups: IntArray,
+    pods: IntArray | None = None,
     inner: str = "ring",
+    middle: str | None = None,
     outer: str = "ring",
     inner_options: Options = None,
     outer_options: Options = None,
@@ -144,19 +245,19 @@ def reduce_scatter(
     --------
     >>> reduce_scatter(12, 1200.0, np.arange(12) % 3).check()
     """
-    members = members_of(groups)
-    between, inside = _by_levels(
-        "reduce_scatter", members, size, (inner, inner_options or {}), (outer, outer_options or {})
-    )
-    return _composed("reduce_scatter", members, size, [between, inside], groups, inner, outer)
+    levels = levels_of(groups, pods, inner, middle, outer, inner_options, outer_options)
+    between, inside = _by_levels("reduce_scatter", levels, size)
+    return _composed("reduce_scatter", levels, size, [between, inside])
 
 
-@algorithm("all_gather", NAME, _equal_groups)
+@algorithm("all_gather", NAME, equal_groups)
 def all_gather(
     ranks: int,
     size: float,
     groups: IntArray,
+    pods: IntArray | None = None,
     inner: str = "ring",
+    middle: str | None = None,
     outer: str = "ring",
     inner_options: Options = None,
     outer_options: Options = None,
@@ -169,71 +270,18 @@ def all_gather(
     --------
     >>> all_gather(12, 1200.0, np.arange(12) % 3).check()
     """
-    members = members_of(groups)
-    between, inside = _by_levels(
-        "all_gather", members, size, (inner, inner_options or {}), (outer, outer_options or {})
-    )
-    return _composed("all_gather", members, size, [inside, between], groups, inner, outer)
+    levels = levels_of(groups, pods, inner, middle, outer, inner_options, outer_options)
+    between, inside = _by_levels("all_gather", levels, size)
+    return _composed("all_gather", levels, size, [inside, between])
 
 
-@algorithm("broadcast", NAME, _equal_groups)
-def broadcast(
-    ranks: int,
-    size: float,
-    groups: IntArray,
-    root: int = 0,
-    inner: str = "ring",
-    outer: str = "binomial",
-    inner_options: Options = None,
-    outer_options: Options = None,
-) -> Schedule:
-    """Broadcast: scatter inside the root's group, between, all-gather inside.
-
-    Parameters as for `all_reduce`; ``inner`` is the all-gather's algorithm, the
-    scatter is by ``"mesh"`` where that is the inner algorithm, else binomial.
-
-    Examples
-    --------
-    >>> broadcast(12, 1200.0, np.arange(12) % 3, root=5).check()
-    """
-    members = members_of(groups)
-    count, g = members.shape
-    home, place = (int(i) for i in np.argwhere(members == root)[0])
-    scatter = "mesh" if inner == "mesh" else "binomial"
-    phases = [
-        Phase(
-            build("scatter", g, size, scatter, root=place),
-            members[home : home + 1],
-            label="inside the root's group",
-        ),
-        Phase(
-            build("broadcast", count, size / g, outer, root=home, **(outer_options or {})),
-            members.T,
-            parts=g,
-            part=np.arange(g),
-            label="between the groups",
-        ),
-        Phase(
-            build("all_gather", g, size, inner, **(inner_options or {})), members, label="inside the groups"
-        ),
-    ]
-    chosen = {"inner": inner, "outer": outer}
-    return compose("broadcast", NAME, ranks, size, phases, root=root, groups=groups, options=chosen)
-
-
-def _by_levels(
-    kind: str,
-    members: IntArray,
-    size: float,
-    inner: tuple[str, dict[str, Any]],
-    outer: tuple[str, dict[str, Any]],
-) -> tuple[Phase, Phase]:
+def _by_levels(kind: str, levels: Levels, size: float) -> tuple[Phase, Phase]:
     """Phase between the groups and phase inside them, parts in the order of the groups."""
-    count, g = members.shape
-    between = Phase(build(kind, count, size, outer[0], **outer[1]), members.T, label="between the groups")
+    count = levels.members.shape[0]
+    between = Phase(levels.between(kind, size), levels.members.T, label="between the groups")
     inside = Phase(
-        build(kind, g, size / count, inner[0], **inner[1]),
-        members,
+        levels.inside(kind, size / count),
+        levels.members,
         parts=count,
         part=np.arange(count),
         label="inside the groups",
@@ -241,10 +289,15 @@ def _by_levels(
     return between, inside
 
 
-def _composed(
-    kind: str, members: IntArray, size: float, phases: list[Phase], groups: IntArray, inner: str, outer: str
-) -> Schedule:
-    chosen = {"inner": inner, "outer": outer}
+def _composed(kind: str, levels: Levels, size: float, phases: list[Phase]) -> Schedule:
+    members = levels.members
     return compose(
-        kind, NAME, members.size, size, phases, order=members.ravel(), groups=groups, options=chosen
+        kind,
+        NAME,
+        members.size,
+        size,
+        phases,
+        order=members.ravel(),
+        groups=levels.groups,
+        options=levels.noted,
     )

@@ -2,26 +2,43 @@
 
 On a full mesh, with n/p beta on a link of its own for every pair: one step of
 alpha + n/p beta for reduce-scatter, all-gather, scatter, gather and
-all-to-all, two for all-reduce.
+all-to-all, two for all-reduce. One-shot all-reduce sends whole buffers to all,
+alpha + n beta; two-shot is the mesh under the name that serving kernels give it
+(TensorRT-LLM's and vLLM's custom all-reduce, MSCCL++).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
-from sim.collectives.payload import even
+from sim.collectives.arguments import Layout
+from sim.collectives.payload import even, everything
 from sim.collectives.registry import algorithm
 from sim.schedule import FloatArray, IntArray, Round, Schedule
 
-__all__ = ["all_gather", "all_reduce", "all_to_all", "gather", "reduce_scatter", "scatter"]
+__all__ = [
+    "all_gather",
+    "all_reduce",
+    "all_to_all",
+    "gather",
+    "one_shot",
+    "reduce_scatter",
+    "scatter",
+    "two_shot",
+]
 
 #: Above this many ranks the p (p - 1) transfers of one round take gigabytes.
 MOST_RANKS = 8192
 
+#: One-shot and two-shot are kernels over the memory of one scale-up domain.
+MOST_SHOT_RANKS = 512
 
-def _few_enough(ranks: int, groups: IntArray | None = None) -> str | None:
+
+def _few_enough(layout: Layout) -> str | None:
+    ranks = layout.ranks
     if ranks > MOST_RANKS:
         return f"all {ranks * (ranks - 1)} pairs at once are too many, at most {MOST_RANKS} ranks"
     return None
@@ -42,6 +59,40 @@ def all_reduce(ranks: int, size: float) -> Schedule:
         yield Round(src, dst, each, False, 1, lambda k: even(src), "all-gather")
 
     return Schedule("all_reduce", "mesh", ranks, size, rounds, chunks=ranks)
+
+
+def _one_domain(layout: Layout) -> str | None:
+    if layout.ranks > MOST_SHOT_RANKS:
+        return f"meant for one scale-up domain of at most {MOST_SHOT_RANKS} ranks, not {layout.ranks}"
+    return None
+
+
+@algorithm("all_reduce", "one_shot", _one_domain)
+def one_shot(ranks: int, size: float) -> Schedule:
+    """All-reduce in one step: every rank sends all it has to every other and adds up.
+
+    Examples
+    --------
+    >>> one_shot(5, 1000.0).check()
+    """
+
+    def rounds() -> Iterator[Round]:
+        src, dst, _ = _pairs(ranks, size)
+        each = np.full(src.size, size)
+        yield Round(src, dst, each, True, 1, lambda k: everything(src.size, 1), "all to all")
+
+    return Schedule("all_reduce", "one_shot", ranks, size, rounds, chunks=1)
+
+
+@algorithm("all_reduce", "two_shot", _one_domain)
+def two_shot(ranks: int, size: float) -> Schedule:
+    """All-reduce in two steps: the mesh, by its other name.
+
+    Examples
+    --------
+    >>> two_shot(5, 1000.0).check()
+    """
+    return replace(all_reduce(ranks, size), algorithm="two_shot")
 
 
 @algorithm("reduce_scatter", "mesh", _few_enough)

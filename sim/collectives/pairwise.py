@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sim.collectives.payload import even
+from sim.collectives.direct import exchange
 from sim.collectives.registry import algorithm
-from sim.schedule import FloatArray, IntArray, Payload, Round, Schedule
+from sim.schedule import FloatArray, IntArray, Schedule
 
 __all__ = ["all_to_all"]
 
@@ -36,38 +36,10 @@ def all_to_all(ranks: int, size: float | FloatArray) -> Schedule:
     >>> sum(round.repeat for round in all_to_all(6, 600.0).rounds())
     5
     """
-    p = ranks
-    if not isinstance(size, np.ndarray):
-        return Schedule("all_to_all", "pairwise", p, size, lambda: _even_rounds(p, size), chunks=p * p)
-    return Schedule(
-        "all_to_all",
-        "pairwise",
-        p,
-        float(size.sum(axis=1).max()),
-        lambda: _uneven_rounds(p, size),
-        chunks=p * p,
-        chunk_bytes=size.ravel(),
-    )
 
+    def steps() -> Iterator[tuple[IntArray, IntArray, str]]:
+        here = np.arange(ranks)
+        for k in range(1, ranks):
+            yield here, (here + k) % ranks, f"stride {k}"
 
-def _even_rounds(p: int, size: float) -> Iterator[Round]:
-    here, each = np.arange(p), np.full(p, size / p)
-    for k in range(1, p):
-        yield _step(here, (here + k) % p, each, p, k)
-
-
-def _uneven_rounds(p: int, matrix: FloatArray) -> Iterator[Round]:
-    here = np.arange(p)
-    for k in range(1, p):
-        there = (here + k) % p
-        amounts = matrix[here, there]
-        busy = amounts > 0
-        if busy.any():
-            yield _step(here[busy], there[busy], amounts[busy], p, k)
-
-
-def _step(src: IntArray, dst: IntArray, amounts: FloatArray, p: int, k: int) -> Round:
-    def payload(_: int) -> Payload:
-        return even(src * p + dst)
-
-    return Round(src, dst, amounts, False, 1, payload, f"stride {k}")
+    return exchange("pairwise", ranks, size, steps)

@@ -8,23 +8,29 @@ predicate next to it, so that nobody has to try in order to know.
 from __future__ import annotations
 
 import inspect
-import math
-import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sim.schedule import IntArray, Schedule
+from sim.collectives.arguments import Layout, as_dims, as_groups, as_ranks, as_size, check_rank
+from sim.collectives.channels import channel_orders, in_channels
+from sim.schedule import FloatArray, IntArray, Schedule
 from topologies.errors import ScheduleError, nearest
 
 __all__ = ["Serves", "algorithm", "algorithms", "build", "kinds", "options", "power_of_two", "serves"]
 
-#: ``serves(ranks, groups)``: None, or why the algorithm cannot serve them.
-Serves = Callable[[int, IntArray | None], str | None]
+#: ``serves(layout)``: None, or why the algorithm cannot serve such ranks.
+Serves = Callable[[Layout], str | None]
 Builder = Callable[..., Schedule]
+
+#: Options that every algorithm takes, because they are compositions of it.
+ORDERED = frozenset({"order", "channels", "groups"})
+
+#: Collectives between two ranks, or without data, whose ranks have no order.
+UNORDERED = ("send", "barrier")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +88,15 @@ def algorithms(kind: str) -> list[str]:
     return sorted(_of_kind(kind))
 
 
-def serves(kind: str, algorithm: str, ranks: int, groups: npt.ArrayLike | None = None) -> str | None:
+def serves(
+    kind: str,
+    algorithm: str,
+    ranks: int,
+    groups: npt.ArrayLike | None = None,
+    *,
+    pods: npt.ArrayLike | None = None,
+    dims: str | Sequence[int] | None = None,
+) -> str | None:
     """Say why an algorithm cannot serve so many ranks, or these groups.
 
     Parameters
@@ -92,7 +106,11 @@ def serves(kind: str, algorithm: str, ranks: int, groups: npt.ArrayLike | None =
     ranks : int
         Number of ranks p.
     groups : int array, shape (p,), optional
-        The group (host, pod) of each rank.
+        The group (host) of each rank.
+    pods : int array, shape (p,), optional
+        The group of groups (pod) of each rank.
+    dims : sequence of int, or text such as ``"4x4"``, optional
+        Ranks along each dimension of a torus.
 
     Returns
     -------
@@ -109,11 +127,21 @@ def serves(kind: str, algorithm: str, ranks: int, groups: npt.ArrayLike | None =
     >>> serves("all_reduce", "ring", 7)
     >>> serves("reduce_scatter", "halving_doubling", 7)
     'needs a power of two of ranks, not 7'
+    >>> serves("all_reduce", "torus", 16)
+    'needs dims=, the ranks along each dimension of the torus'
     """
     entry = _entry(kind, algorithm)
     if ranks <= 1 or entry.serves is None:
         return None
-    return entry.serves(ranks, None if groups is None else np.asarray(groups, dtype=np.int64))
+    what = f"{kind} by {algorithm}"
+    return entry.serves(
+        Layout(
+            ranks,
+            None if groups is None else np.asarray(groups, dtype=np.int64),
+            None if pods is None else np.asarray(pods, dtype=np.int64),
+            None if dims is None else as_dims(what, dims),
+        )
+    )
 
 
 def build(kind: str, ranks: int, size: float | npt.ArrayLike, algorithm: str, **options: Any) -> Schedule:
@@ -132,6 +160,9 @@ def build(kind: str, ranks: int, size: float | npt.ArrayLike, algorithm: str, **
         One of ``algorithms(kind)``.
     **options
         What the algorithm takes besides: ``root``, ``groups``, ``pipeline``, ...
+        Every algorithm takes ``order``, the ranks in the order in which it counts
+        them, and ``channels``, how many times it runs at once on a share of the
+        data each (`sim.collectives.channels.channel_orders`).
 
     Returns
     -------
@@ -149,30 +180,36 @@ def build(kind: str, ranks: int, size: float | npt.ArrayLike, algorithm: str, **
     --------
     >>> build("all_reduce", 8, 1024.0, "ring")
     <Schedule all_reduce by ring: 8 ranks, 1024 bytes in 8 chunks>
+    >>> build("all_reduce", 8, 1024.0, "ring", channels="auto", groups=[0, 0, 0, 0, 1, 1, 1, 1])
+    <Schedule all_reduce by ring: 8 ranks, 1024 bytes in 32 chunks>
     """
     entry = _entry(kind, algorithm)
     what = f"{kind} by {algorithm}"
-    try:
-        ranks = operator.index(ranks)
-    except TypeError:
-        raise ScheduleError(f"{what}: ranks (={ranks!r}) must be a whole number") from None
-    if ranks < 1:
-        raise ScheduleError(f"{what}: ranks (={ranks}) must be >= 1")
-    for name in options:
-        if name not in entry.options:
-            raise nearest(f"option of {what}", name, entry.options or {"(none)"})
-    for name in ("root", "source", "destination"):
-        _check_rank(what, name, options.get(name), ranks)
-    if options.get("groups") is not None:
-        options["groups"] = _groups(what, options["groups"], ranks)
-    amount = _check_size(what, kind, ranks, size)
+    ranks = as_ranks(what, ranks)
+    _check_options(what, kind, entry, options, ranks)
+    amount = as_size(what, kind, ranks, size)
     if ranks == 1:
         total = amount if isinstance(amount, float) else float(amount.sum())
         return Schedule(kind, algorithm, 1, total, lambda: iter(()), chunks=1)
-    reason = serves(kind, algorithm, ranks, options.get("groups"))
+    reason = serves(
+        kind,
+        algorithm,
+        ranks,
+        options.get("groups"),
+        pods=options.get("pods"),
+        dims=options.get("dims"),
+    )
     if reason is not None:
         raise ScheduleError(f"{what}: {reason}")
-    return entry.function(ranks, amount, **options)
+    orders = channel_orders(what, ranks, options.get("order"), options.get("channels"), options.get("groups"))
+    own = {name: value for name, value in options.items() if name in entry.options}
+    if orders is None:
+        return entry.function(ranks, amount, **own)
+
+    def channel(share: float | FloatArray, order: IntArray) -> Schedule:
+        return entry.function(ranks, share, **_seen_in_order(own, entry, order))
+
+    return in_channels(kind, algorithm, ranks, amount, orders, channel, root=options.get("root", 0))
 
 
 def options(kind: str, algorithm: str) -> frozenset[str]:
@@ -180,14 +217,15 @@ def options(kind: str, algorithm: str) -> frozenset[str]:
 
     Examples
     --------
-    >>> "root" in options("broadcast", "binomial")
-    True
+    >>> sorted(options("broadcast", "binomial"))
+    ['channels', 'groups', 'order', 'root']
     """
-    return _entry(kind, algorithm).options
+    return _options(kind, _entry(kind, algorithm))
 
 
-def power_of_two(ranks: int, groups: IntArray | None = None) -> str | None:
+def power_of_two(layout: Layout) -> str | None:
     """Serve powers of two only (a `Serves` predicate)."""
+    ranks = layout.ranks
     return f"needs a power of two of ranks, not {ranks}" if ranks & (ranks - 1) else None
 
 
@@ -204,41 +242,31 @@ def _entry(kind: str, name: str) -> Algorithm:
     return entries[name]
 
 
-def _check_rank(what: str, name: str, rank: int | None, ranks: int) -> None:
-    if rank is not None and not 0 <= rank < ranks:
-        raise ScheduleError(f"{what}: {name} (={rank}) must be one of the {ranks} ranks (0 to {ranks - 1})")
+def _options(kind: str, entry: Algorithm) -> frozenset[str]:
+    return entry.options if kind in UNORDERED else entry.options | ORDERED
 
 
-def _groups(what: str, groups: npt.ArrayLike, ranks: int) -> IntArray:
-    array = np.asarray(groups)
-    if array.shape != (ranks,) or array.dtype.kind not in "iu":
-        raise ScheduleError(
-            f"{what}: groups must be one whole number for each of the {ranks} ranks, "
-            f"not {array.dtype} of shape {array.shape}"
-        )
-    return array.astype(np.int64)
+def _check_options(what: str, kind: str, entry: Algorithm, options: dict[str, Any], ranks: int) -> None:
+    """Refuse options that are unknown or have no meaning; bring the rest into shape."""
+    known = _options(kind, entry)
+    for name in options:
+        if name not in known:
+            raise nearest(f"option of {what}", name, known or {"(none)"})
+    for name in ("root", "source", "destination"):
+        check_rank(what, name, options.get(name), ranks)
+    for name in ("groups", "pods"):
+        if options.get(name) is not None:
+            options[name] = as_groups(what, name, options[name], ranks)
+    if options.get("dims") is not None:
+        options["dims"] = as_dims(what, options["dims"])
 
 
-def _check_size(
-    what: str, kind: str, ranks: int, size: float | npt.ArrayLike
-) -> float | npt.NDArray[np.float64]:
-    try:
-        amount = np.asarray(size, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ScheduleError(f"{what}: size (={size!r}) must be a number of bytes") from None
-    if amount.ndim == 0:
-        value = float(amount)
-        if not (value > 0 and math.isfinite(value)):
-            raise ScheduleError(f"{what}: size (={value:.15g}) must be a finite number of bytes > 0")
-        return value
-    if kind != "all_to_all":
-        raise ScheduleError(f"{what}: size must be one number of bytes; only all_to_all takes a matrix")
-    if amount.shape != (ranks, ranks):
-        raise ScheduleError(f"{what}: the matrix must be {ranks} by {ranks}, not of shape {amount.shape}")
-    wrong = ~((amount >= 0) & np.isfinite(amount))
-    if wrong.any():
-        i, j = (int(k) for k in np.argwhere(wrong)[0])
-        raise ScheduleError(
-            f"{what}: matrix[{i}, {j}] (={amount[i, j]:.15g}) must be a finite number of bytes >= 0"
-        )
-    return amount
+def _seen_in_order(own: dict[str, Any], entry: Algorithm, order: IntArray) -> dict[str, Any]:
+    """Options of an algorithm that counts the ranks in this order."""
+    seen = dict(own)
+    if "root" in entry.options:
+        seen["root"] = int(np.flatnonzero(order == own.get("root", 0))[0])
+    for name in ("groups", "pods"):
+        if own.get(name) is not None:
+            seen[name] = own[name][order]
+    return seen

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from sim.collectives.arguments import Layout
 from sim.collectives.payload import even
 from sim.collectives.registry import algorithm
 from sim.schedule import FloatArray, IntArray, Payload, Round, Schedule
@@ -85,7 +86,8 @@ def all_gather(ranks: int, size: float) -> Schedule:
     )
 
 
-def _two_neighbours(ranks: int, groups: IntArray | None = None) -> str | None:
+def _two_neighbours(layout: Layout) -> str | None:
+    ranks = layout.ranks
     return f"needs two different neighbours, so at least 3 ranks, not {ranks}" if ranks < 3 else None
 
 
