@@ -1,0 +1,157 @@
+"""One work measured, in a process of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.rows import Row, row
+from benchmarks.works import FAMILIES, Answer, Family
+from topologies.errors import SimulationError
+
+__all__ = ["Measured", "apart", "here", "peak_megabytes"]
+
+#: A work is repeated until it has run so often, or so many seconds in all; at least once.
+RUNS, ENOUGH = 5, 20.0
+
+#: Seconds below which the first run only warms up.
+WARM = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one row showed.
+
+    Attributes
+    ----------
+    name : str
+        Of the row.
+    seconds, cpu : float
+        Medians of wall and CPU time from the subject to the answer.
+    fastest : float
+        Shortest wall time.
+    runs : int
+        How often it was timed, after the warm-up.
+    megabytes : float
+        Peak resident memory of the process (1e6 bytes), interpreter and libraries included.
+    answer, oracle : float
+        Simulated seconds, or points of a sweep.
+    cost : dict
+        Counters of the last run.
+    """
+
+    name: str
+    seconds: float
+    cpu: float
+    fastest: float
+    runs: int
+    megabytes: float
+    answer: float
+    oracle: float
+    cost: dict[str, int] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """As a dict that JSON can hold: None for what is not a number."""
+        return {k: None if v != v else v for k, v in dataclasses.asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> Measured:
+        """The inverse of `to_json`."""
+        return cls(**{k: math.nan if v is None else v for k, v in record.items()})
+
+
+def here(one: Row, *, runs: int = RUNS) -> Measured:
+    """Measure a row in this process.
+
+    The warm-up is the same work at a small size, so that everything is compiled,
+    and, where that takes less than `WARM` seconds, once at its own size.
+
+    Parameters
+    ----------
+    one : Row
+    runs : int
+        How often at most.
+    """
+    family = FAMILIES[one.family]
+    family.work(family.subject(min(family.small, one.ranks)))
+    subject = family.subject(one.ranks)
+    timed = [_timed(family, subject)]
+    if timed[0][0] < WARM:
+        timed = []
+    while not timed or (len(timed) < runs and sum(wall for wall, _, _ in timed) < ENOUGH):
+        timed.append(_timed(family, subject))
+    walls = [wall for wall, _, _ in timed]
+    answer = timed[-1][2]
+    peak = peak_megabytes()
+    return Measured(
+        name=one.name,
+        seconds=statistics.median(walls),
+        cpu=statistics.median(cpu for _, cpu, _ in timed),
+        fastest=min(walls),
+        runs=len(walls),
+        megabytes=peak,
+        answer=answer.value,
+        oracle=family.oracle(subject),
+        cost=answer.cost,
+    )
+
+
+def _timed(family: Family, subject: Any) -> tuple[float, float, Answer]:
+    """Wall time, CPU time and answer of a work."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    answer = family.work(subject)
+    return time.perf_counter() - wall, time.process_time() - cpu, answer
+
+
+def apart(name: str, *, runs: int = RUNS) -> Measured:
+    """Measure a row in a process of its own, so that its peak memory is its own.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such row.
+    SimulationError
+        If the process fails; with the last line that it wrote.
+    """
+    row(name)
+    root = Path(__file__).parents[1]
+    path = os.pathsep.join(p for p in (str(root), os.environ.get("PYTHONPATH")) if p)
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.measure", name, str(runs)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    if done.returncode != 0:
+        last = done.stderr.strip().rpartition("\n")[2] or f"exit code {done.returncode}"
+        raise SimulationError(f"benchmark {name}: its process failed: {last}")
+    return Measured.from_json(json.loads(done.stdout))
+
+
+def peak_megabytes() -> float:
+    """Peak resident memory of this process in 1e6 bytes.
+
+    From ``VmHWM`` where there is a /proc: ``ru_maxrss`` of a process also counts what
+    its parent held when it was forked.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(l for l in status.read_text().splitlines() if l.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024 / 1e6
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else 1024) / 1e6
+
+
+if __name__ == "__main__":
+    print(json.dumps(here(row(sys.argv[1]), runs=int(sys.argv[2])).to_json()))
