@@ -17,9 +17,10 @@ from topologies.errors import ScheduleError
 
 __all__ = ["BREAK_EVEN", "MOST_PIECES", "pieces_for", "pipelined"]
 
-#: Bytes that a link moves in the time of one step's latency, 128 KiB: some 2.6 us
-#: at 50 GB/s, and the slice that NCCL moves at a time with its Simple protocol.
-BREAK_EVEN = 128 * 1024
+#: Bytes that a link moves in the time of one step's latency and overhead, 512 KiB:
+#: some 10 us at 50 GB/s, between NCCL's LL128 and Simple on a network (4 and 14 us,
+#: tuning.cc), and the chunk that NCCL moves at a time (a buffer of 4 MiB in 8 steps).
+BREAK_EVEN = 512 * 1024
 
 #: More pieces than this gain nothing that could be measured.
 MOST_PIECES = 1024
@@ -51,7 +52,7 @@ def pieces_for(what: str, stages: int, size: float, pipeline: int | None) -> int
     Examples
     --------
     >>> pieces_for("broadcast by chain", 10, 2.0**30, None)
-    272
+    136
     >>> pieces_for("broadcast by chain", 10, 8.0, None)
     1
     """

@@ -44,7 +44,9 @@ class _Climber:
         self.up_start = np.zeros(len(fabric.nodes) + 1, dtype=np.int64)
         np.cumsum(np.bincount(tail[in_order], minlength=len(fabric.nodes)), out=self.up_start[1:])
         planes = int(np.diff(self.up_start)[fabric.rank_nodes].max(initial=1))
-        self.entries = max(1, planes) * 2 * max(1, int(level.max(initial=0)) + 1)
+        # A climb passes each level once, from either end.
+        passed = np.unique(level[head[in_order]]).size
+        self.entries = max(1, planes) * 2 * max(1, passed)
 
     @staticmethod
     def _reaches_top(fabric: Fabric, outside: Bools, upward: Bools) -> Bools:
