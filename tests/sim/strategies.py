@@ -104,7 +104,7 @@ SHAPES: dict[str, Shape] = {
         n, per_leaf=r.choice([2, 3, 4]), oversubscription=r.choice([1, 2]), **x
     ),
     "fat_tree": lambda r, n, x: topologies.fat_tree(
-        n, tiers=3, radix=4, oversubscription=r.choice([1, 2]), **x
+        min(n, 16), tiers=3, radix=4, oversubscription=r.choice([1, 2]), **x
     ),
     "rail_optimized": lambda r, n, x: topologies.rail_optimized(r.choice([2, 3]), r.choice([2, 4]), **x),
     "multi_plane": lambda r, n, x: topologies.multi_plane(n, planes=r.choice([2, 3]), per_leaf=3, **x),

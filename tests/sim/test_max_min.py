@@ -7,6 +7,7 @@ The allocation: rates r_f are max-min fair subject to
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Sequence
@@ -250,7 +251,7 @@ def successive_programmes(problems: Sequence[System]) -> list[list[float]]:
         now = price > 1e-7
         assert now.any()
         fixed[rising[now]] = level[now]
-    return [fixed[a:b].tolist() for a, b in zip(first[:-1], first[1:], strict=True)]
+    return [fixed[a:b].tolist() for a, b in itertools.pairwise(first)]
 
 
 def test_a_thousand_random_systems_by_three_solvers() -> None:
