@@ -110,6 +110,10 @@ class Clock(simpy.Environment):
         """Queue an event ``delay`` picoseconds from now."""
         heappush(self._queue, (self._now + delay, EventPriority(priority), next(self._eid), event))
 
+    def clear(self) -> None:
+        """Forget all events that have not happened yet."""
+        self._queue.clear()
+
     def timeout_ps(self, delay: int, priority: int = NORMAL) -> simpy.Event:
         """An event that happens ``delay`` picoseconds from now.
 

@@ -156,7 +156,7 @@ def _measure(world: World, planned: Plan, network: str) -> Run:
     finished = world.run(until=done)
     # Not env.now: after a single job the clock stands at its end exactly.
     time = seconds(finished.at_ps)
-    return Run(
+    run = Run(
         fabric=world.fabric,
         plan=planned,
         network=network,
@@ -166,6 +166,8 @@ def _measure(world: World, planned: Plan, network: str) -> Run:
         lower_bound=fabric_bound(world.fabric, planned.nodes, planned.groups, planned.schedule),
         cost=world.network.cost,
     )
+    world.close()
+    return run
 
 
 def all_reduce(graph: nx.Graph[Any] | Fabric, size: Size, **same: Any) -> Run:

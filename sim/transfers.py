@@ -17,6 +17,7 @@ from sim.clock import LATEST, PS_PER_SECOND
 from sim.fabric import Fabric
 from sim.routing import Paths, Router
 from sim.schedule import FloatArray, IntArray, Round
+from topologies import memory
 from topologies.errors import CapacityError
 
 __all__ = ["TICK", "Costs", "Free", "Loaded", "TransferCosts", "duration_ps", "load"]
@@ -28,6 +29,10 @@ TICK = 0.000912
 
 #: Transfers routed in one call where rounds are small.
 BATCH = 65_536
+
+#: Bytes that a loaded transfer takes, and each link on its path (arrays of the
+#: event loop and what prepares them), and how many links a path has or so.
+TRANSFER_BYTES, LINK_BYTES, TYPICAL_LINKS = 400, 40, 6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -164,6 +169,13 @@ def _batch(
 ) -> Iterator[Loaded]:
     if not rounds:
         return
+    count = sum(r.src.size for r in rounds)
+    if count > 2 * BATCH:
+        label = rounds[-1].label
+        memory.require(
+            count * (TRANSFER_BYTES + TYPICAL_LINKS * LINK_BYTES),
+            f"{count} transfers in one round ({label}); take fewer ranks, or an algorithm with smaller rounds",
+        )
     src = nodes[np.concatenate([r.src for r in rounds])]
     dst = nodes[np.concatenate([r.dst for r in rounds])]
     paths = router.route(src, dst)

@@ -184,6 +184,15 @@ class World:
         self._records.append((actor, name, self.env.now_ps, self.env.now_ps + delay))
         return self.env.timeout_ps(delay)
 
+    def close(self) -> None:
+        """Let go of everything that has not happened yet, and of the network's memory.
+
+        A world that nobody refers to goes of itself in the end; a programme that
+        makes many of them closes each.
+        """
+        self.network.close()
+        self.env.clear()
+
     # ---------------------------------------------------------- communication
 
     def collective(

@@ -15,6 +15,7 @@ import networkx as nx
 
 from topologies import units
 from topologies.errors import TopologyError, UnitError
+from topologies.memory import require
 
 __all__ = [
     "KINDS",
@@ -35,6 +36,10 @@ KINDS = ("chip", "switch", "nic", "host")
 #: Values of the graph attributes ``routing`` and ``domain_routing``. ``minimal``
 #: and ``ecmp`` are ``shortest`` by the names that dragonflies and Ethernet use.
 ROUTINGS = ("up_down", "dimension_order", "shortest", "minimal", "ecmp")
+
+#: Memory of a chip with its share of switches and links in networkx: measured at
+#: 1.3 kB on three-tier fat trees of 65,536 and 262,144 chips.
+CHIP_BYTES = 1300
 
 _INTEGERS = ("level", "host", "domain", "rail", "pod")
 
@@ -163,6 +168,7 @@ def empty(name: str, chips: int, *, level: int | None = None, **attributes: str)
     -------
     networkx.Graph
     """
+    require(chips * CHIP_BYTES, f"{name} as a networkx graph; take fewer chips")
     graph: nx.Graph[Any] = nx.Graph()
     graph.graph.update(name=name, **attributes)
     if level is None:

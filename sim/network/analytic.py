@@ -71,6 +71,9 @@ class AnalyticNetwork:
         """Bytes each link has carried for jobs that are done, shape (links,)."""
         return self._carried.copy()
 
+    def close(self) -> None:
+        """Nothing to let go of."""
+
     def where(self) -> str:
         """What is under way, in words."""
         return "; ".join(f"{name}: under way" for name in self._names)

@@ -64,7 +64,8 @@ class FluidNetwork:
         self._cost = Cost()
         self._events: dict[int, simpy.Event] = {}
         self._wake = clock.event()
-        clock.process(self._drive())
+        self._driver = self._drive()
+        clock.process(self._driver)
 
     @property
     def cost(self) -> Cost:
@@ -111,6 +112,16 @@ class FluidNetwork:
         if self._ahead is not None:
             return f"{self._ahead.name}: under way"
         return self.loop.progress()
+
+    def close(self) -> None:
+        """Let go of everything at once; the network cannot be used any more.
+
+        SimPy's process and the event it waits for refer to each other; without this
+        a sweep would fill the memory before Python looks for such cycles.
+        """
+        self._driver.close()
+        self._events.clear()
+        self._ahead = self._result = None
 
     # ------------------------------------------------------------------ inside
 

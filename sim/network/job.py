@@ -98,6 +98,9 @@ class NetworkModel(Protocol):
     def carried(self) -> FloatArray:
         """Bytes each link has carried so far, shape (links,)."""
 
+    def close(self) -> None:
+        """Let go of what is large; the network cannot be used any more."""
+
     def where(self) -> str:
         """What is under way, in words; empty if nothing is."""
 

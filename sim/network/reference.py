@@ -175,6 +175,9 @@ class ReferenceNetwork:
                 total[link] += weight * (t.bytes - max(t.remaining - moved, 0.0))
         return total
 
+    def close(self) -> None:
+        """Nothing to let go of."""
+
     def where(self) -> str:
         """What is under way, in words."""
         return "; ".join(
