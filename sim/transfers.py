@@ -174,7 +174,7 @@ def _batch(
         label = rounds[-1].label
         memory.require(
             count * (TRANSFER_BYTES + TYPICAL_LINKS * LINK_BYTES),
-            f"{count} transfers in one round ({label}); take fewer ranks, or an algorithm with smaller rounds",
+            f"{count} transfers in one round ({label}); take fewer ranks or smaller rounds",
         )
     src = nodes[np.concatenate([r.src for r in rounds])]
     dst = nodes[np.concatenate([r.dst for r in rounds])]
