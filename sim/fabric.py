@@ -8,7 +8,7 @@ undirected edge becomes two links, one each way, next to each other.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import networkx as nx
@@ -53,6 +53,8 @@ class Fabric:
         The link the other way of the same edge, or -1.
     coordinates : int32 array, shape (N, d)
         Place in a mesh or torus of shape `dims`, -1 where a node has none.
+    notes : dict
+        What is worth keeping as long as the fabric lives (estimates of algorithms).
     """
 
     name: str
@@ -81,6 +83,7 @@ class Fabric:
     wrap: tuple[bool, ...]
     coordinates: Ints
     attributes: dict[str, Any]
+    notes: dict[Hashable, Any] = field(default_factory=dict)
 
     @property
     def ranks(self) -> int:

@@ -141,8 +141,9 @@ def _able(
         for label in labels:
             name, _ = levels(kind, label)
             reason = collectives.serves(kind, name, ranks, groups)
-            if ranks > DENSE_RANKS and name in DENSE:
-                reason = f"{ranks} ranks make {ranks * (ranks - 1)} transfers a round"
+            crowd = _crowd(label, ranks, groups)
+            if crowd > DENSE_RANKS:
+                reason = f"makes {ranks * (crowd - 1)} transfers a round"
             if reason is None:
                 try:
                     able[label] = build(label)
@@ -155,21 +156,32 @@ def _able(
     raise ScheduleError(f"{kind}: no algorithm can serve {ranks} ranks: {'; '.join(refusals)}")
 
 
+def _crowd(label: str, ranks: int, groups: IntArray | None) -> int:
+    """How many ranks a candidate lets talk to each other all at once; 0 if none."""
+    name, _, rest = label.partition(":")
+    inner, _, outer = rest.partition("/")
+    of_group, many = (ranks, 1) if groups is None else (int(np.bincount(groups).max()), int(groups.max()) + 1)
+    return max(
+        ranks if name in DENSE else 0, of_group if inner in DENSE else 0, many if outer in DENSE else 0
+    )
+
+
 def _estimate(
     schedule: Schedule, protocols: list[str], library: Library, router: Router, nodes: IntArray
 ) -> list[float]:
     """Seconds with each protocol.
 
-    Kept with the router as (latency term, bytes of the busiest links) for other
+    Kept with the fabric as (latency term, bytes of the busiest links) for other
     sizes of the same request, unless the algorithm cuts its data by their size.
     """
     pipelined = _cuts(schedule)
-    key = (schedule.kind, schedule.algorithm, library.name, tuple(protocols), schedule.root, nodes.tobytes())
-    terms = None if pipelined else router.notes.get(key)
+    request = (schedule.kind, schedule.algorithm, schedule.root, router.routing, router.domain_routing)
+    key = (*request, library.name, tuple(protocols), nodes.tobytes())
+    terms = None if pipelined else router.fabric.notes.get(key)
     if terms is None:
         terms = _terms(schedule, protocols, library, router, nodes)
         if not pipelined:
-            router.notes[key] = terms
+            router.fabric.notes[key] = terms
     latencies, per_byte = terms
     wires = [library.protocol(name).wire for name in protocols]
     return [

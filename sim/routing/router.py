@@ -6,9 +6,6 @@ domain, else their host, else the scale-out fabric (docs/design.md).
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
@@ -102,8 +99,6 @@ class Router:
         self._climbers: dict[bool, _Climber] = {}
         self._domains = bool((fabric.domain >= 0).any())
         self._in: tuple[IntArray, Ints] | None = None
-        #: What others want to keep as long as the fabric lives (estimates of algorithms).
-        self.notes: dict[Hashable, Any] = {}
         if routing == "up_down" and (fabric.level[fabric.rank_nodes] < 0).any():
             raise RouteError(f"routing 'up_down' needs a level on every node; {fabric.name} has none")
         if routing == "dimension_order" and not fabric.dims:
