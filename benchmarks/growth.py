@@ -20,8 +20,8 @@ def ratios(points: Sequence[Measured]) -> tuple[float, float, float]:
 
     Examples
     --------
-    >>> small = Measured("", 0.01, 0.01, 0.01, 5, 200.0, 1.0, 1.0)
-    >>> large = Measured("", 0.5, 0.5, 0.5, 5, 300.0, 1.0, 1.0)
+    >>> small = Measured("growth", 1024, 0.01, 0.01, 0.01, 5, 200.0, 1.0, 1.0)
+    >>> large = Measured("growth", 65536, 0.5, 0.5, 0.5, 5, 300.0, 1.0, 1.0)
     >>> ratios([small, *[small] * 5, large])
     (64.0, 50.0, 1.5)
     """

@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.rows import Row, row
 from benchmarks.works import FAMILIES, Answer, Family
-from topologies.errors import SimulationError
+from topologies.errors import SimulationError, nearest
 
 __all__ = ["Measured", "apart", "here", "peak_megabytes"]
 
@@ -33,8 +32,8 @@ class Measured:
 
     Attributes
     ----------
-    name : str
-        Of the row.
+    family, ranks
+        What was measured, and at which size.
     seconds, cpu : float
         Medians of wall and CPU time from the subject to the answer.
     fastest : float
@@ -49,7 +48,8 @@ class Measured:
         Counters of the last run.
     """
 
-    name: str
+    family: str
+    ranks: int
     seconds: float
     cpu: float
     fastest: float
@@ -72,27 +72,41 @@ class Measured:
         return {k: None if v != v else v for k, v in dataclasses.asdict(self).items()}
 
     @classmethod
+    def failed(cls, family: str, ranks: int) -> Measured:
+        """A work whose process failed."""
+        return cls(family, ranks, *[math.nan] * 3, 0, *[math.nan] * 3)
+
+    @classmethod
     def from_json(cls, record: dict[str, Any]) -> Measured:
         """The inverse of `to_json`."""
         known: dict[str, Any] = {k: math.nan if v is None else v for k, v in record.items()}
         return cls(**known)
 
 
-def here(one: Row, *, runs: int = RUNS) -> Measured:
-    """Measure a row in this process.
+def here(name: str, ranks: int, *, runs: int = RUNS) -> Measured:
+    """Measure a work in this process.
 
     The warm-up is the same work at a small size, so that everything is compiled,
     and, where that takes less than `WARM` seconds, once at its own size.
 
     Parameters
     ----------
-    one : Row
+    name : str
+        In `benchmarks.works.FAMILIES`.
+    ranks : int
     runs : int
         How often at most.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such work.
     """
-    family = FAMILIES[one.family]
-    family.work(family.subject(min(family.small, one.ranks)))
-    subject = family.subject(one.ranks)
+    if name not in FAMILIES:
+        raise nearest("work", name, FAMILIES)
+    family = FAMILIES[name]
+    family.work(family.subject(min(family.small, ranks)))
+    subject = family.subject(ranks)
     timed = [_timed(family, subject)]
     if timed[0][0] < WARM:
         timed = []
@@ -102,7 +116,8 @@ def here(one: Row, *, runs: int = RUNS) -> Measured:
     answer = timed[-1][2]
     peak = peak_megabytes()
     return Measured(
-        name=one.name,
+        family=name,
+        ranks=ranks,
         seconds=statistics.median(walls),
         cpu=statistics.median(cpu for _, cpu, _ in timed),
         fastest=min(walls),
@@ -121,21 +136,18 @@ def _timed(family: Family, subject: Any) -> tuple[float, float, Answer]:
     return time.perf_counter() - wall, time.process_time() - cpu, answer
 
 
-def apart(name: str, *, runs: int = RUNS) -> Measured:
-    """Measure a row in a process of its own, so that its peak memory is its own.
+def apart(name: str, ranks: int, *, runs: int = RUNS) -> Measured:
+    """Measure a work in a process of its own, so that its peak memory is its own.
 
     Raises
     ------
-    UnknownNameError
-        If there is no such row.
     SimulationError
         If the process fails; with the last line that it wrote.
     """
-    row(name)
     root = Path(__file__).parents[1]
     path = os.pathsep.join(p for p in (str(root), os.environ.get("PYTHONPATH")) if p)
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.measure", name, str(runs)],
+        [sys.executable, "-m", "benchmarks.measure", name, str(ranks), str(runs)],
         capture_output=True,
         check=False,
         text=True,
@@ -143,7 +155,7 @@ def apart(name: str, *, runs: int = RUNS) -> Measured:
     )
     if done.returncode != 0:
         last = done.stderr.strip().rpartition("\n")[2] or f"exit code {done.returncode}"
-        raise SimulationError(f"benchmark {name}: its process failed: {last}")
+        raise SimulationError(f"benchmark {name} at {ranks} ranks: its process failed: {last}")
     return Measured.from_json(json.loads(done.stdout))
 
 
@@ -164,4 +176,4 @@ def peak_megabytes() -> float:
 
 
 if __name__ == "__main__":
-    print(json.dumps(here(row(sys.argv[1]), runs=int(sys.argv[2])).to_json()))
+    print(json.dumps(here(sys.argv[1], int(sys.argv[2]), runs=int(sys.argv[3])).to_json()))

@@ -41,9 +41,11 @@ def verdict(one: Row, measured: Measured) -> str:
     Examples
     --------
     >>> row = Row("", "ring-star", 8, seconds=1.0, megabytes=300)
-    >>> verdict(row, Measured("", 2.5, 2.0, 2.0, 1, 200.0, 1.0, 1.1))
+    >>> verdict(row, Measured("ring-star", 8, 2.5, 2.0, 2.0, 1, 200.0, 1.0, 1.1))
     'time 2.0 x target; answer off by -9.1 %'
     """
+    if measured.runs == 0:
+        return "failed"
     missed = []
     if measured.time > one.seconds:
         missed.append(f"time {measured.time / one.seconds:.1f} x target")
@@ -54,15 +56,16 @@ def verdict(one: Row, measured: Measured) -> str:
     return "; ".join(missed) or "met"
 
 
-def text(rows: Sequence[tuple[str, ...]]) -> str:
-    """A table for a terminal: columns as wide as their widest cell."""
-    wide = [max(len(line[i]) for line in (HEADINGS, *rows)) for i in range(len(HEADINGS))]
-    left = (0, len(HEADINGS) - 1)
+def text(rows: Sequence[tuple[str, ...]], headings: tuple[str, ...] = HEADINGS) -> str:
+    """A table for a terminal: columns as wide as their widest cell, the outer ones ranged left."""
+    lines = (headings, *rows)
+    last = len(headings) - 1
+    wide = [max(len(line[i]) for line in lines) for i in range(last + 1)]
     return "\n".join(
         "  ".join(
-            c.ljust(w) if i in left else c.rjust(w) for i, (c, w) in enumerate(zip(line, wide, strict=True))
-        )
-        for line in (HEADINGS, *rows)
+            c.ljust(wide[i]) if i in (0, last) else c.rjust(wide[i]) for i, c in enumerate(line)
+        ).rstrip()
+        for line in lines
     )
 
 

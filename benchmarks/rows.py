@@ -99,7 +99,7 @@ ROWS: tuple[Row, ...] = (
 
 
 def row(name: str) -> Row:
-    """The row of that name, or the point of `GROWTH`.
+    """The row of that name.
 
     Raises
     ------
@@ -107,8 +107,7 @@ def row(name: str) -> Row:
     """
     from topologies.errors import nearest
 
-    points = (Row(f"ring 64 MiB, {p:,} ranks, three-tier fat tree", "growth", p) for p in GROWTH)
-    known = {one.name: one for one in (*ROWS, *points)}
+    known = {one.name: one for one in ROWS}
     if name not in known:
         raise nearest("benchmark", name, known)
     return known[name]

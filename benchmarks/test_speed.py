@@ -22,6 +22,7 @@ MODERATE = {
     "ring-tree-exact": 256,
     "ring-uneven": 256,
     "ring-uneven-exact": 256,
+    "all-to-all-in-order": 256,
     "all-to-all-shuffled": 256,
     "graph-ring": 8192,
     "graph-hierarchical": 8192,

@@ -19,11 +19,11 @@ GIB = 2.0**30
 #: Seconds between the starts of two jobs.
 APART = 1e-3
 
-#: Machines of the sweep: all that allow any power of two from 8 to 16,384 chips.
+#: Machines of the sweep: half of them domestic; each can be built of 8, 16, ... 16,384 chips.
 SWEPT = (
-    "atlas-800", "atlas-800t-a2", "atlas-950-8192", "cloudmatrix384", "longcat-pod", "metax-c500",
-    "mtt-s5000", "zhenwu-810e", "hgx-a100", "hgx-h100", "hgx-b200", "gb200-nvl72", "mi300x", "mi355x",
-    "tpu-v4", "gaudi3",
+    "atlas-800t-a2", "atlas-950", "atlas-950-8192", "cloudmatrix384", "longcat-pod", "metax-c500",
+    "mtt-s5000", "zhenwu-810e", "gaudi3", "gb200-nvl72", "hgx-b200", "hgx-h100", "hgx-h800", "mi250x",
+    "mi300x", "mi355x",
 )  # fmt: skip
 
 
@@ -81,8 +81,8 @@ def _ring(graph: Any, *, fast_forward: bool) -> Answer:
     return _simulate("all_reduce", graph, 64 * MIB, algorithm="ring", fast_forward=fast_forward)
 
 
-def _all_to_all(graph: Any) -> Answer:
-    place = fabrics.shuffled(_ranks(graph))
+def _all_to_all(graph: Any, *, shuffled: bool) -> Answer:
+    place = fabrics.shuffled(_ranks(graph)) if shuffled else None
     return _simulate("all_to_all", graph, 64 * MIB, algorithm="pairwise", ranks=place)
 
 
@@ -135,10 +135,6 @@ def _ring_of(links: int) -> Callable[[Any], float]:
     return closed_form
 
 
-def _shuffled_oracle(graph: Any) -> float:
-    return closed_forms.shuffled_all_to_all(_ranks(graph))
-
-
 def _rings(subject: Callable[[int], Any], oracle: Callable[[Any], float], name: str) -> dict[str, Family]:
     return {
         f"{name}": Family(subject, partial(_ring, fast_forward=True), oracle),
@@ -160,7 +156,16 @@ FAMILIES: dict[str, Family] = {
     **_rings(
         fabrics.uneven_star, lambda graph: closed_forms.ring_uneven_star(graph, 64 * MIB), "ring-uneven"
     ),
-    "all-to-all-shuffled": Family(partial(fabrics.two_level, latency=0.0), _all_to_all, _shuffled_oracle),
+    "all-to-all-in-order": Family(
+        fabrics.two_level,
+        partial(_all_to_all, shuffled=False),
+        lambda graph: closed_forms.SIMGRID_IN_ORDER.get(_ranks(graph), math.nan),
+    ),
+    "all-to-all-shuffled": Family(
+        partial(fabrics.two_level, latency=0.0),
+        partial(_all_to_all, shuffled=True),
+        lambda graph: closed_forms.SIMGRID_SHUFFLED.get(_ranks(graph), math.nan),
+    ),
     "graph-ring": _including_graph("ring", closed_forms.ring_three_tier),
     "graph-hierarchical": _including_graph("hierarchical", closed_forms.hierarchical_three_tier),
     "graph-halving_doubling": _including_graph("halving_doubling", closed_forms.halving_doubling_three_tier),
