@@ -146,12 +146,12 @@ def same_numbers(groups: IntArray) -> tuple[IntArray, IntArray]:
     (array([[0, 0, 1, 1],
            [2, 3, 3, 4]]), array([0, 2, 3, 4, 6]))
     """
-    members = [np.flatnonzero(groups == name) for name in np.unique(groups)]
-    common = math.lcm(*(m.size for m in members))
-    sizes = {m.size for m in members}
-    bounds = np.unique(np.concatenate([np.arange(g + 1) * (common // g) for g in sizes]))
-    starts = bounds[:-1]
-    return np.stack([m[starts // (common // m.size)] for m in members]), bounds
+    counts = np.unique(groups, return_counts=True)[1]
+    order = np.argsort(groups, kind="stable")
+    first = np.cumsum(counts) - counts
+    common = math.lcm(*(int(g) for g in np.unique(counts)))
+    bounds = np.unique(np.concatenate([np.arange(g + 1) * (common // g) for g in np.unique(counts)]))
+    return order[first[:, None] + bounds[:-1] // (common // counts)[:, None]], bounds
 
 
 def _by_size(groups: IntArray) -> list[IntArray]:

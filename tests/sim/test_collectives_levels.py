@@ -77,6 +77,24 @@ def test_three_levels_move_the_least_between_pods() -> None:
         assert crossing(schedule, pods) == pytest.approx(2 * (3 - 1) * n, rel=REL)
         assert crossing(schedule, groups) == pytest.approx(2 * (3 - 1) * n + 2 * (12 - 3) * n, rel=REL)
         assert schedule.options == {"inner": "mesh", "middle": middle, "outer": "ring"}
+        # There and back: the mesh of 4 chips, `middle` over 4 hosts, the ring of 3 pods.
+        assert steps(schedule) == 2 * (1 + {"ring": 3, "nhr": 2, "mesh": 1}[middle] + 2)
+
+
+@pytest.mark.parametrize("name", ["hierarchical", "ahc", "pipeline"])
+def test_groups_are_those_of_the_ranks_in_any_order(name: str) -> None:
+    """However the ranks are counted, 4 groups swap 2 * 3 n and no more, pods of 2 groups 2 n."""
+    groups = np.arange(24) // 6
+    for seed in range(3):
+        order = np.random.default_rng(seed).permutation(24)
+        for channels in (1, 3):
+            options = {"groups": groups, "order": order, "channels": channels}
+            schedule = build("all_reduce", 24, 2400.0, name, **options)
+            schedule.check()
+            assert crossing(schedule, groups) == pytest.approx(2 * 3 * 2400.0, rel=REL)
+            if name == "hierarchical":
+                schedule = build("all_reduce", 24, 2400.0, name, pods=groups // 2, **options)
+                assert crossing(schedule, groups // 2) == pytest.approx(2 * 2400.0, rel=REL)
 
 
 @pytest.mark.parametrize(
