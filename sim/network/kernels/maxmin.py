@@ -33,12 +33,14 @@ from sim.network.kernels.state import (
     LIMIT,
     LINK,
     MARK,
+    OTHERS,
     OWNER,
     RATE,
     ROOM,
     SEEN,
     SOLVED,
     STAMP,
+    STRANGERS,
     TRIAL,
     UNSETTLED,
     WIDTH,
@@ -116,9 +118,11 @@ def fill(s: State, members: Int, stamp: Int) -> Int:
     """Progressive filling of the first ``members`` of ``changed`` against the others.
 
     A transfer not in M keeps its rate. ``mark`` is ``stamp`` for members not yet
-    settled, ``-stamp`` for settled ones. Returns the number of links touched.
+    settled, ``-stamp`` for settled ones; STRANGERS counts the entries of
+    non-members on their links. Returns the number of links touched.
     """
     changed, touched = s.changed, s.touched
+    s.counters[STRANGERS] = 0
     count = 0
     for j in range(members):
         f = changed[j]
@@ -128,7 +132,7 @@ def fill(s: State, members: Int, stamp: Int) -> Int:
                 s.lists[l, SEEN] = stamp
                 touched[count] = l
                 count += 1
-                room, width, unsettled = s.links[l, CAPACITY], 0.0, 0
+                room, width, unsettled, others = s.links[l, CAPACITY], 0.0, 0, 0
                 at = s.lists[l, FIRST]
                 while at >= 0:
                     g = s.entries[at, OWNER]
@@ -137,8 +141,11 @@ def fill(s: State, members: Int, stamp: Int) -> Int:
                         unsettled += 1
                     else:
                         room -= s.weights[at] * s.flows[g, RATE]
+                        others += 1
                     at = s.entries[at, AFTER]
                 s.links[l, ROOM], s.links[l, WIDTH], s.lists[l, UNSETTLED] = room, width, unsettled
+                s.lists[l, OTHERS] = others
+                s.counters[STRANGERS] += others
     # Members that meet no other member get what is left, without a queue.
     waiting = 0
     for j in range(members):
@@ -155,7 +162,11 @@ def fill(s: State, members: Int, stamp: Int) -> Int:
             if part < share:
                 share, limit = part, l
         if alone:
-            settle(s, f, share, limit)
+            s.flows[f, TRIAL] = share
+            s.transfers[f, LIMIT] = limit
+            s.transfers[f, MARK] = -stamp
+            for e in range(s.transfers[f, ENTRY], s.transfers[f, ENTRY] + s.transfers[f, ENTRIES]):
+                s.lists[s.entries[e, LINK], UNSETTLED] = 0
         else:
             waiting += 1
     if waiting == 0:
@@ -210,7 +221,9 @@ def join(s: State, members: Int, count: Int, stamp: Int) -> Int:
     grown = members
     for j in range(count):
         l = touched[j]
-        used, fastest, slowest_member, others = 0.0, 0.0, 1e300, 0
+        if s.lists[l, OTHERS] == 0:
+            continue
+        used, fastest, slowest_member = 0.0, 0.0, 1e300
         at = s.lists[l, FIRST]
         while at >= 0:
             g = s.entries[at, OWNER]
@@ -220,12 +233,9 @@ def join(s: State, members: Int, count: Int, stamp: Int) -> Int:
                     slowest_member = rate
             else:
                 rate = s.flows[g, RATE]
-                others += 1
             used += s.weights[at] * rate
             fastest = max(fastest, rate)
             at = s.entries[at, AFTER]
-        if others == 0:
-            continue
         full = used >= s.links[l, CAPACITY] * (1.0 - RATE_TOLERANCE)
         too_slow = fastest * (1.0 - RATE_TOLERANCE)
         too_fast = slowest_member * (1.0 + RATE_TOLERANCE)
@@ -260,6 +270,8 @@ def solve(s: State, members: Int) -> Int:
             s.transfers[s.changed[j], MARK] = stamp
         count = fill(s, members, stamp)
         s.counters[SOLVED] += members
+        if s.counters[STRANGERS] == 0:
+            return members
         grown = join(s, members, count, stamp)
         if grown == members:
             return members

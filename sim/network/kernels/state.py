@@ -45,7 +45,7 @@ LINK, OWNER, AFTER, BEFORE = range(4)
 
 # lists and room: first entry on each link, scratch of the solver; bytes/s of each
 # link, what is left of them, and the weight that shares it.
-FIRST, UNSETTLED, SEEN = range(3)
+FIRST, UNSETTLED, SEEN, OTHERS = range(4)
 CAPACITY, ROOM, WIDTH = range(3)
 
 # ranks: job, number within the job, round, repetition, parts left, state, arrival.
@@ -73,8 +73,8 @@ RANKS_LEFT, RANKS_STALLED, ENDED = range(3)
 # counters: scalars of the loop, then the calendar's table of recent instants.
 (
     NOW, EVENTS, SOLVES, STAMP, SOLVED, DIRTY, THROUGH, BUSY, JOBS_DONE, STALLS, WATCHED, JUMPED, FORWARD,
-    HEAP_SIZE, FREE_BATCH, FREE_RECORD, RECORDS_LEFT, SAVED_AT, SAVED_REPETITION, SAVED_ROUND,
-) = range(20)  # fmt: skip
+    HEAP_SIZE, FREE_BATCH, FREE_RECORD, RECORDS_LEFT, SAVED_AT, SAVED_REPETITION, SAVED_ROUND, STRANGERS,
+) = range(21)  # fmt: skip
 RECENT, RECENT_SIZE = 32, 256
 
 
@@ -119,7 +119,7 @@ def new_state(capacity: FloatArray, columns: int) -> State:
         return np.zeros(shape, dtype=np.int64)
 
     links = capacity.size
-    lists = whole(links, 3)
+    lists = whole(links, 4)
     lists[:, FIRST] = -1
     room = np.zeros((links, 3))
     room[:, CAPACITY] = capacity
