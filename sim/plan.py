@@ -137,14 +137,15 @@ def plan(
         )
     groups = fabric.groups(nodes)
     whole = nodes.size == fabric.ranks and bool((nodes == fabric.rank_nodes).all())
+    dims = fabric.dims if fabric.dims and whole else None
 
     def build(label: str) -> Schedule:
         name, given = levels(kind, label)
         takes = collectives.options(kind, name)
         if groups is not None and "groups" in takes:
             given["groups"] = groups
-        if fabric.dims and whole and "dims" in takes:
-            given["dims"] = fabric.dims
+        if dims is not None and "dims" in takes:
+            given["dims"] = dims
         built = collectives.build(kind, nodes.size, amount, name, **{**given, **options})
         return built if label == name else replace(built, algorithm=label)
 
@@ -157,5 +158,6 @@ def plan(
         algorithm=algorithm,
         protocol=protocol,
         groups=options.get("groups", groups),
+        dims=options.get("dims", dims),
     )
     return Plan(choice.schedule, nodes, router, chosen, choice, groups)

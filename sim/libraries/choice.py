@@ -88,6 +88,7 @@ def choose(
     algorithm: str,
     protocol: str,
     groups: IntArray | None,
+    dims: tuple[int, ...] | None = None,
 ) -> Choice:
     """Choose among the library's candidates that can serve.
 
@@ -105,6 +106,8 @@ def choose(
         A name, or ``"auto"``.
     groups : int64 array, shape (p,), optional
         Group of each rank for two-level algorithms.
+    dims : tuple of int, optional
+        Shape of the torus that all ranks together are.
 
     Raises
     ------
@@ -117,7 +120,7 @@ def choose(
     if algorithm != "auto":
         schedules = {algorithm: build(algorithm)}
     else:
-        schedules = _able(build, kind, library, nodes.size, groups)
+        schedules = _able(build, kind, library, nodes.size, groups, dims)
     if len(schedules) * len(protocols) == 1 or nodes.size == 1:
         return Choice(next(iter(schedules.values())), protocols[0], {})
     found: dict[tuple[str, str], float] = {}
@@ -132,7 +135,12 @@ def choose(
 
 
 def _able(
-    build: Callable[[str], Schedule], kind: str, library: Library, ranks: int, groups: IntArray | None
+    build: Callable[[str], Schedule],
+    kind: str,
+    library: Library,
+    ranks: int,
+    groups: IntArray | None,
+    dims: tuple[int, ...] | None,
 ) -> dict[str, Schedule]:
     """Schedules of the candidates that can serve; of any algorithm if none of them can."""
     refusals: list[str] = []
@@ -140,7 +148,7 @@ def _able(
         able: dict[str, Schedule] = {}
         for label in labels:
             name, _ = levels(kind, label)
-            reason = collectives.serves(kind, name, ranks, groups)
+            reason = collectives.serves(kind, name, ranks, groups, dims=dims)
             crowd = _crowd(label, ranks, groups)
             if crowd > DENSE_RANKS:
                 reason = f"makes {ranks * (crowd - 1)} transfers a round"
