@@ -7,6 +7,7 @@ All closed forms are those of docs of NCCL and HCCL and of Thakur et al. 2005.
 
 from __future__ import annotations
 
+import importlib
 import math
 import pkgutil
 from collections.abc import Callable
@@ -409,7 +410,8 @@ def test_a_payload_is_not_made_before_it_is_asked_for(monkeypatch: pytest.Monkey
 
     for module in pkgutil.iter_modules(sim.collectives.__path__):
         for function in ("even", "everything", "stretches", "reached"):
-            monkeypatch.setattr(f"sim.collectives.{module.name}.{function}", refuse, raising=False)
+            loaded = importlib.import_module(f"sim.collectives.{module.name}")
+            monkeypatch.setattr(loaded, function, refuse, raising=False)
     for kind, name in PLAIN:
         if serves(kind, name, 8) is None:
             list(build(kind, 8, 8.0, name).rounds())
