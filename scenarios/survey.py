@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["SERIAL_CHIPS", "Survey", "file_size", "new_table", "question", "show", "survey", "survey_parser"]
 
 #: Up to here a point takes milliseconds, and starting processes would take longer than the work.
-SERIAL_CHIPS = 512
+SERIAL_CHIPS = 256
 
 ESTIMATES = ("nominal", "low", "high")
 

@@ -198,7 +198,7 @@ BREAKS = [drop, double, redirect, falsify, invert, backwards, untouched]
 def test_the_twin_agrees(pair: tuple[str, str], p: int, change: Break, at: int, seed: int) -> None:
     kind, name = pair
     groups = np.arange(p) % (2 if p % 2 == 0 else 1)
-    options = {"groups": groups} if name == "hierarchical" else {}
+    options = {} if serves(kind, name, p) is None else {"groups": groups}
     if serves(kind, name, p, groups) is not None:
         return
     schedule = build(kind, p, 1000.0, name, **options)
@@ -206,7 +206,8 @@ def test_the_twin_agrees(pair: tuple[str, str], p: int, change: Break, at: int, 
     assert twin_accepts(schedule)
     changed = broken(schedule, change, at, seed)
     assert numpy_accepts(changed) == twin_accepts(changed)
-    if change in (drop, falsify):
+    # A broadcast by scatter and all-gather sends some ranks what they have: harmless to drop.
+    if change is falsify or (change is drop and kind != "broadcast"):
         assert not numpy_accepts(changed)
 
 
