@@ -257,7 +257,9 @@ def test_software_on_a_star(kind: str, name: str, way: str) -> None:
 
 
 REDUCES_AT_ONCE = pytest.mark.xfail(
-    strict=True, reason="what arrives together is reduced in parallel: n/p gamma instead of (p-1)/p n gamma"
+    strict=True,
+    raises=AssertionError,
+    reason="what arrives together is reduced in parallel: n/p gamma instead of (p-1)/p n gamma",
 )
 
 

@@ -242,7 +242,9 @@ def test_dragonflies_have_three_links_between_switches_at_most(g: int, a: int, p
 
 
 @pytest.mark.xfail(
-    strict=True, reason="fewest links may lead over two global ones, where minimal routing takes one"
+    strict=True,
+    raises=AssertionError,
+    reason="fewest links may lead over two global ones, where minimal routing takes one",
 )
 @pytest.mark.parametrize(("g", "a", "p"), [(3, 2, 2), (5, 4, 1), (9, 4, 2)])
 def test_dragonflies_pass_one_global_link_at_most(g: int, a: int, p: int) -> None:
