@@ -12,8 +12,14 @@ rounds in order, and
 - a rank *reaches* repetition k when its own transfers (sent and received) of
   all earlier repetitions are done; a rank without a part in a round passes it
   at once;
-- a transfer *starts* when both its ends have reached its repetition
-  (rendezvous).
+- a transfer *starts* when all its ends have reached its repetition
+  (rendezvous): sender and receiver, or every member of an in-network one.
+
+A round may hold an order of its own, a dependency graph (``Round.after``): then
+a transfer also waits for those transfers of the same round. An algorithm read
+from a file is one such round. A transfer with ``src == dst`` is local work of
+``Round.seconds`` and moves nothing; an eager message is a transfer followed by
+a local receipt, which waits for the message and for what the receiver does first.
 
 Rounds come out of a generator, one at a time: the ring over 65,536 ranks is
 one round repeated 131,070 times, never 8.6 billion objects.
@@ -40,7 +46,7 @@ import numpy.typing as npt
 
 from topologies.errors import ScheduleError
 
-__all__ = ["FloatArray", "IntArray", "Payload", "Round", "Schedule"]
+__all__ = ["FloatArray", "IntArray", "Payload", "Round", "Schedule", "Trees"]
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -51,15 +57,39 @@ Payload = tuple[IntArray, IntArray]
 
 
 @dataclass(frozen=True, slots=True)
+class Trees:
+    """Who takes part in each of m in-network transfers, besides its two ends.
+
+    Such a transfer is one flow at one rate over all links of a tree of switches:
+    from the chips in ``up`` to the tree's root, where their data are summed on the
+    way (reduction), and from there to the chips in ``down`` (multicast). A plain
+    message would be the tree with one chip on each side. All chips of both sides
+    are the transfer's ends: it starts when they all have reached it, and is done for
+    all at once. Its ``src`` and ``dst`` in the round are a member of ``up`` and one
+    of ``down``.
+
+    Attributes
+    ----------
+    up, down : (offsets, ranks)
+        Transfer i sums the data of ``ranks[offsets[i]:offsets[i + 1]]`` of ``up`` and
+        brings the sum to those of ``down``.
+    """
+
+    up: Payload
+    down: Payload
+
+
+@dataclass(frozen=True, slots=True)
 class Round:
     """Transfers that may run at the same time, ``repeat`` times in a row.
 
     Parameters
     ----------
     src, dst : int64 array, shape (m,)
-        Sending and receiving rank of each transfer; ``src != dst``.
+        Sending and receiving rank of each transfer; the same rank for local work.
     bytes : float64 array, shape (m,)
         Bytes of each transfer. Not rounded: a tenth of 64 MiB is 6710886.4.
+        Local work has none.
     reduce : bool
         Whether the receiver adds what arrives to what it has, or replaces it.
     repeat : int
@@ -70,6 +100,13 @@ class Round:
         files call it.
     label : str
         What the round is for ("reduce-scatter inside the host"), for people.
+    after : (offsets, transfers), optional
+        Transfer i waits for ``transfers[offsets[i]:offsets[i + 1]]`` of this round,
+        besides its ends; without cycles, and only where ``repeat`` is 1.
+    seconds : float64 array, shape (m,), optional
+        Local work before the transfer holds its links, in seconds.
+    trees : Trees, optional
+        The transfers are in-network ones: the switches reduce, multicast, or both.
     """
 
     src: IntArray
@@ -79,6 +116,9 @@ class Round:
     repeat: int = 1
     payload: Callable[[int], Payload] | None = None
     label: str = ""
+    after: Payload | None = None
+    seconds: FloatArray | None = None
+    trees: Trees | None = None
 
     def __post_init__(self) -> None:
         if not (self.src.shape == self.dst.shape == self.bytes.shape and self.src.ndim == 1):
@@ -88,6 +128,10 @@ class Round:
             )
         if self.repeat < 1:
             raise ScheduleError(f"round {self.label!r}: repeat (={self.repeat}) must be >= 1")
+        if self.after is not None and self.repeat > 1:
+            raise ScheduleError(
+                f"round {self.label!r}: repeat (={self.repeat}) must be 1 where transfers wait for each other"
+            )
 
 
 @dataclass(frozen=True, slots=True)
