@@ -153,13 +153,13 @@ class Schedule:
     rounds : callable
         ``rounds()`` gives a fresh iterator over the :class:`Round` s.
     chunks : int
-        Number of pieces the buffer is cut into. All-to-all: p * p pieces, piece
-        ``s * p + d`` being what rank s has for rank d. Collectives with a part
+        Number of pieces the buffer is cut into. All-to-all: a multiple w of p * p;
+        what rank s has for rank d is the w chunks from ``(s * p + d) * w``. Collectives with a part
         for each rank (all-gather, reduce-scatter, gather, scatter): a multiple
         of p; rank r's part is chunks ``r * chunks // p`` to ``(r + 1) * chunks // p``.
     chunk_bytes : float64 array, shape (chunks,), optional
         Bytes of each chunk where they differ; else ``size / chunks`` each
-        (all-to-all: ``size / p``).
+        (all-to-all: ``size * p / chunks``).
     root : int
         Root of broadcast, reduce, scatter and gather.
     groups : int64 array, shape (p,), optional
@@ -181,8 +181,8 @@ class Schedule:
         """Bytes of each chunk, shape (chunks,)."""
         if self.chunk_bytes is not None:
             return self.chunk_bytes
-        each = self.size / (self.ranks if self.kind == "all_to_all" else self.chunks)
-        return np.full(self.chunks, each)
+        cut = self.size * self.ranks if self.kind == "all_to_all" else self.size
+        return np.full(self.chunks, cut / self.chunks)
 
     def check(self) -> None:
         """Run the schedule on sets of contributions.

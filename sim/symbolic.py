@@ -61,7 +61,7 @@ def initial(schedule: Schedule) -> Masks:
     elif schedule.kind in ("broadcast", "scatter"):
         held[schedule.root] = own[schedule.root]
     elif schedule.kind == "all_to_all":
-        sender = np.arange(chunks) // p
+        sender = np.arange(chunks) // pieces(schedule) // p
         held[sender, np.arange(chunks)] = own[sender]
     elif schedule.kind in ("send", "send_recv"):
         held[ranks] = own[:, None, :]
@@ -95,9 +95,10 @@ def promised(schedule: Schedule) -> tuple[Masks, npt.NDArray[np.bool_]]:
         owner = owners(schedule)
         want[owner, every], must[owner, every] = own[schedule.root], True
     elif schedule.kind == "all_to_all":
-        want[every % p, every] = own[every // p]
+        sender, receiver = np.divmod(every // pieces(schedule), p)
+        want[receiver, every] = own[sender]
         # A pair with nothing to send (all-to-all-v) has no transfer.
-        must[every % p, every] = schedule.bytes_of_chunks() > 0
+        must[receiver, every] = schedule.bytes_of_chunks() > 0
     else:  # send: the last round's receivers hold the root's data
         destination = int(schedule.options.get("destination", p - 1))
         want[destination], must[destination] = own[schedule.root], True
@@ -112,6 +113,16 @@ def owners(schedule: Schedule) -> npt.NDArray[np.int64]:
             f"multiple of ranks (={schedule.ranks})"
         )
     return np.arange(schedule.chunks) // (schedule.chunks // schedule.ranks)
+
+
+def pieces(schedule: Schedule) -> int:
+    """Chunks of what one rank has for another in an all-to-all."""
+    if schedule.chunks % schedule.ranks**2:
+        raise ScheduleError(
+            f"{schedule.kind} by {schedule.algorithm}: chunks (={schedule.chunks}) must be a "
+            f"multiple of ranks * ranks (={schedule.ranks**2})"
+        )
+    return schedule.chunks // schedule.ranks**2
 
 
 def own_bits(ranks: int) -> Masks:

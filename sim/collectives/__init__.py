@@ -35,7 +35,7 @@ from sim.collectives import (
 from sim.collectives.channels import in_channels
 from sim.collectives.compose import Phase, compose
 from sim.collectives.moe import moe_matrix
-from sim.collectives.registry import algorithms, build, kinds, options, serves
+from sim.collectives.registry import algorithms, build, cuts_by_size, kinds, options, serves
 
 __all__ = [
     "Phase",
@@ -48,6 +48,7 @@ __all__ = [
     "build",
     "chain",
     "compose",
+    "cuts_by_size",
     "direct",
     "double_binary_tree",
     "grouped_mesh",

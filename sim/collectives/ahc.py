@@ -30,6 +30,7 @@ from sim.collectives.hierarchical import Options
 from sim.collectives.payload import stretches
 from sim.collectives.registry import algorithm, build
 from sim.schedule import IntArray, Payload, Round, Schedule
+from topologies.errors import ScheduleError
 
 __all__ = ["all_reduce", "same_numbers"]
 
@@ -171,6 +172,11 @@ def _between(
     """The all-reduce of every segment by the ranks that hold it, all at once."""
     length = np.diff(bounds)
     for small in across.rounds():
+        if small.trees is not None or small.after is not None:
+            raise ScheduleError(
+                f"all_reduce by {NAME}: outer {across.algorithm!r} must be plain messages between ranks, "
+                "not in-network ones nor in an order of their own; choose another"
+            )
         ends = (owners[small.src] * ranks + owners[small.dst]).ravel()
         pairs, carrier = np.unique(ends, return_inverse=True)
         # The small schedule's bytes as shares of its buffer, of every segment.

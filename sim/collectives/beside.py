@@ -9,22 +9,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from sim.collectives.compose import share_ends
+from sim.collectives.parallel import at_once, joined, renumbered
+from sim.collectives.shares import Placed, place_of, share_bytes
 from sim.schedule import FloatArray, IntArray, Payload, Round, Schedule
 from topologies.errors import ScheduleError
 
 __all__ = ["beside", "merged"]
-
-#: Collectives in which every rank has a part of the buffer of its own.
-BY_PARTS = ("all_gather", "reduce_scatter", "gather", "scatter")
-
-#: From chunks of a lane's buffer to chunks of the whole.
-Place = Callable[[IntArray], IntArray]
 
 
 def beside(
@@ -37,13 +33,13 @@ def beside(
     *,
     root: int = 0,
     options: dict[str, Any] | None = None,
-    chunk_bytes: FloatArray | None = None,
+    matrix: FloatArray | None = None,
 ) -> Schedule:
     """Run schedules over the same ranks at once, each on an equal share of the data.
 
     Parameters
     ----------
-    kind, algorithm, ranks, size, root, chunk_bytes
+    kind, algorithm, ranks, size, root
         As in `sim.schedule.Schedule`.
     lanes : sequence of Schedule
         k schedules over p positions, of size / k bytes each.
@@ -51,11 +47,13 @@ def beside(
         Rank that plays each position, for each lane.
     options : dict, optional
         What to note in the schedule; by default what the first lane notes, and k.
+    matrix : float64 array, shape (p, p), optional
+        Bytes from each rank to each, of the whole, for an uneven all-to-all.
 
     Raises
     ------
     ScheduleError
-        If the lanes' kinds or sizes do not fit, or an all-to-all has several.
+        If the lanes' kinds or sizes do not fit.
 
     Examples
     --------
@@ -65,13 +63,8 @@ def beside(
     <Schedule all_gather by both ways: 3 ranks, 60 bytes in 6 chunks>
     """
     count = len(lanes)
-    if kind == "all_to_all" and count > 1:
-        raise ScheduleError(
-            f"{kind} by {algorithm}: channels (={count}) must be 1, "
-            "what a rank has for another is one piece; give window= to send several at once"
-        )
     for lane in lanes:
-        fits = chunk_bytes is not None or math.isclose(lane.size * count, size, rel_tol=1e-9)
+        fits = matrix is not None or math.isclose(lane.size * count, size, rel_tol=1e-9)
         if lane.kind != kind or lane.ranks != ranks or not fits:
             raise ScheduleError(f"{kind} by {algorithm}: {lane!r} is not one of {count} equal lanes of it")
     width = math.lcm(*(lane.chunks for lane in lanes))
@@ -80,7 +73,7 @@ def beside(
         moved = []
         for c, (lane, order) in enumerate(zip(lanes, orders, strict=True)):
             row = np.asarray(order)
-            moved.append(_placed(lane, row, width // lane.chunks, _share(kind, row, c, count, width)))
+            moved.append(_placed(lane, row, width // lane.chunks, place_of(kind, row, c, count, width)))
         return share_ends(merged(moved))
 
     noted = {**lanes[0].options, "channels": count} if options is None else options
@@ -91,7 +84,7 @@ def beside(
         size,
         rounds,
         chunks=count * width,
-        chunk_bytes=chunk_bytes,
+        chunk_bytes=share_bytes(matrix, count * width),
         root=root,
         options=noted,
     )
@@ -121,33 +114,11 @@ def merged(lanes: Sequence[Iterable[Round]]) -> Iterator[Round]:
     while live := [lane for lane in running if lane.advance()]:
         rounds = [lane.round for lane in live]
         repeat = min(lane.round.repeat - lane.done for lane in live)
-        adds = rounds[0].reduce
-        if any(r.reduce != adds for r in rounds):
-            raise ScheduleError(
-                f"round {rounds[0].label!r}: one lane adds while another copies; lanes must reduce together"
-            )
-        if len(rounds) == 1:
-            src, dst, each = rounds[0].src, rounds[0].dst, rounds[0].bytes
-        else:
-            src = np.concatenate([r.src for r in rounds])
-            dst = np.concatenate([r.dst for r in rounds])
-            each = np.concatenate([r.bytes for r in rounds])
         payload = _Merged(tuple((lane.round, lane.done) for lane in live))
         known = all(r.payload is not None for r in rounds)
-        yield Round(src, dst, each, adds, repeat, payload if known else None, rounds[0].label)
+        yield replace(at_once(rounds), repeat=repeat, payload=payload if known else None)
         for lane in live:
             lane.done += repeat
-
-
-def _share(kind: str, order: IntArray, c: int, count: int, width: int) -> Place:
-    """Where the chunks of lane c of ``count`` lie, each lane cut into ``width``."""
-    ranks = order.size
-    if kind == "all_to_all":
-        return lambda chunk: order[chunk // ranks] * ranks + order[chunk % ranks]
-    if kind not in BY_PARTS:
-        return lambda chunk: c * width + chunk
-    each = width // ranks
-    return lambda chunk: order[chunk // each] * (count * each) + c * each + chunk % each
 
 
 class _Lane:
@@ -176,30 +147,13 @@ class _Merged:
     parts: tuple[tuple[Round, int], ...]
 
     def __call__(self, k: int) -> Payload:
-        found = [r.payload(done + k) for r, done in self.parts if r.payload is not None]
-        if len(found) == 1:
-            return found[0]
-        counts = np.concatenate([np.diff(offsets) for offsets, _ in found])
-        offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)])
-        return offsets, np.concatenate([chunks for _, chunks in found])
+        return joined([r.payload(done + k) for r, done in self.parts if r.payload is not None])
 
 
-def _placed(lane: Schedule, order: IntArray, width: int, place: Place) -> Iterator[Round]:
+def _placed(
+    lane: Schedule, order: IntArray, width: int, place: Callable[[IntArray], IntArray]
+) -> Iterator[Round]:
     """Rounds of a lane over the ranks and chunks of the whole."""
     for small in lane.rounds():
-        payload = None if small.payload is None else _Placed(small.payload, width, place)
-        yield Round(
-            order[small.src], order[small.dst], small.bytes, small.reduce, small.repeat, payload, small.label
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Placed:
-    small: Callable[[int], Payload]
-    width: int
-    place: Place
-
-    def __call__(self, k: int) -> Payload:
-        offsets, chunks = self.small(k)
-        fine = (chunks[:, None] * self.width + np.arange(self.width)).ravel()
-        return offsets * self.width, self.place(fine)
+        payload = None if small.payload is None else Placed(small.payload, width, place)
+        yield replace(renumbered(small, order), payload=payload)

@@ -17,7 +17,7 @@ __all__ = ["broadcast", "reduce"]
 
 
 @algorithm("broadcast", "chain")
-def broadcast(ranks: int, size: float, root: int = 0, pipeline: int | None = None) -> Schedule:
+def broadcast(ranks: int, size: float, root: int = 0, pipeline: int | str | None = None) -> Schedule:
     """Broadcast along the ranks after the root.
 
     Parameters
@@ -28,7 +28,7 @@ def broadcast(ranks: int, size: float, root: int = 0, pipeline: int | None = Non
         Bytes of the buffer.
     root : int
         Rank that has it.
-    pipeline : int, optional
+    pipeline : int or ``"auto"``, optional
         Pieces C; by default `sim.collectives.pipeline.pieces_for` chooses.
 
     Examples
@@ -49,7 +49,7 @@ def broadcast(ranks: int, size: float, root: int = 0, pipeline: int | None = Non
 
 
 @algorithm("reduce", "chain")
-def reduce(ranks: int, size: float, root: int = 0, pipeline: int | None = None) -> Schedule:
+def reduce(ranks: int, size: float, root: int = 0, pipeline: int | str | None = None) -> Schedule:
     """Reduce along the ranks after the root, ending in it.
 
     Parameters as for `broadcast`.

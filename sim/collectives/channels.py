@@ -41,11 +41,6 @@ def in_channels(
     build : callable
         ``build(size, order)`` gives the schedule of a channel over positions.
 
-    Raises
-    ------
-    ScheduleError
-        If an all-to-all, whose pieces cannot be cut, is given several channels.
-
     Examples
     --------
     Two rings over four ranks, the second the other way round:
@@ -58,13 +53,13 @@ def in_channels(
     ([0, 1, 2, 3, 3, 2, 1, 0], 10.0, 3)
     """
     if isinstance(size, np.ndarray):
-        shares = [size[np.ix_(order, order)] for order in orders]
+        shares = [size[np.ix_(order, order)] / len(orders) for order in orders]
         lanes = [build(share, order) for share, order in zip(shares, orders, strict=True)]
-        whole, chunk_bytes = float(size.sum(axis=1).max()), size.ravel()
+        whole, matrix = float(size.sum(axis=1).max()), size
     else:
         lanes = [build(size / len(orders), order) for order in orders]
-        whole, chunk_bytes = size, None
-    return beside(kind, algorithm, ranks, whole, lanes, orders, root=root, chunk_bytes=chunk_bytes)
+        whole, matrix = size, None
+    return beside(kind, algorithm, ranks, whole, lanes, orders, root=root, matrix=matrix)
 
 
 def channel_orders(

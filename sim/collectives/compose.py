@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from sim.collectives.parallel import in_copies
 from sim.schedule import IntArray, Payload, Round, Schedule
 from topologies.errors import ScheduleError
 
@@ -136,14 +137,10 @@ def embed(phase: Phase, chunks: int, order: IntArray | None = None) -> Iterator[
     part = np.zeros(copies, dtype=np.int64) if phase.part is None else phase.part
     first = part * (chunks // phase.parts)
     for small in phase.schedule.rounds():
-        yield Round(
-            members[:, small.src].ravel(),
-            members[:, small.dst].ravel(),
-            np.tile(small.bytes, copies),
-            small.reduce,
-            small.repeat,
-            _Embedded(small, first, width, order) if small.payload is not None else None,
-            f"{phase.label}: {small.label}" if phase.label else small.label,
+        yield replace(
+            in_copies(small, members),
+            payload=_Embedded(small, first, width, order) if small.payload is not None else None,
+            label=f"{phase.label}: {small.label}" if phase.label else small.label,
         )
 
 
@@ -182,7 +179,7 @@ def share_ends(rounds: Iterable[Round], window: int = 64) -> Iterator[Round]:
             if len(seen) == window:
                 del seen[next(iter(seen))]
             seen[key] = (src, dst)
-        yield Round(src, dst, round_.bytes, round_.reduce, round_.repeat, round_.payload, round_.label)
+        yield round_ if src is round_.src and dst is round_.dst else replace(round_, src=src, dst=dst)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ __all__ = ["all_reduce", "in_order_tree", "two_trees"]
 
 
 @algorithm("all_reduce", "double_binary_tree")
-def all_reduce(ranks: int, size: float, pipeline: int | None = None) -> Schedule:
+def all_reduce(ranks: int, size: float, pipeline: int | str | None = None) -> Schedule:
     """All-reduce up and down two binary trees, any number of ranks.
 
     Parameters
@@ -35,7 +35,7 @@ def all_reduce(ranks: int, size: float, pipeline: int | None = None) -> Schedule
         Number of ranks p >= 2.
     size : float
         Bytes of a rank's buffer.
-    pipeline : int, optional
+    pipeline : int or ``"auto"``, optional
         Pieces C that each half is cut into; by default
         `sim.collectives.pipeline.pieces_for` chooses.
 

@@ -20,6 +20,7 @@ from sim.collectives.compose import share_ends
 from sim.collectives.hierarchical import NAME, Options, equal_groups, levels_of
 from sim.collectives.registry import algorithm
 from sim.schedule import FloatArray, IntArray, Payload, Round, Schedule
+from topologies.errors import ScheduleError
 
 __all__ = ["all_to_all"]
 
@@ -57,6 +58,12 @@ def all_to_all(
     each = most if matrix is None else 1.0
     within, between = levels.inside("all_to_all", each), levels.between("all_to_all", each)
     members = levels.members
+    for small in (within, between):
+        if small.chunks > small.ranks**2:
+            raise ScheduleError(
+                f"all_to_all by {NAME}: the {small.algorithm} of one level cannot be cut into channels or "
+                "pieces; give channels= and pipeline= to the whole"
+            )
 
     def rounds() -> Iterator[Round]:
         yield from _level(within, members, _inside(members), matrix, "inside the groups")

@@ -26,7 +26,7 @@ BREAK_EVEN = 512 * 1024
 MOST_PIECES = 1024
 
 
-def pieces_for(what: str, stages: int, size: float, pipeline: int | None) -> int:
+def pieces_for(what: str, stages: int, size: float, pipeline: int | str | None) -> int:
     """Number of pieces: what the caller asks for, or the textbook optimum.
 
     With C pieces the time is (S + C - 1) (alpha + n beta / C), least at
@@ -41,7 +41,7 @@ def pieces_for(what: str, stages: int, size: float, pipeline: int | None) -> int
         Stages S of the pipeline.
     size : float
         Bytes n that flow through it.
-    pipeline : int or None
+    pipeline : int, ``"auto"`` or None
         The caller's number of pieces, >= 1.
 
     Raises
@@ -56,11 +56,13 @@ def pieces_for(what: str, stages: int, size: float, pipeline: int | None) -> int
     >>> pieces_for("broadcast by chain", 10, 8.0, None)
     1
     """
-    if pipeline is None:
+    if pipeline is None or pipeline == "auto":
         best = math.sqrt((stages - 1) * size / BREAK_EVEN)
         return max(1, min(MOST_PIECES, math.ceil(best)))
     if isinstance(pipeline, bool) or not isinstance(pipeline, int | np.integer) or pipeline < 1:
-        raise ScheduleError(f"{what}: pipeline (={pipeline!r}) must be a whole number of pieces >= 1")
+        raise ScheduleError(
+            f"{what}: pipeline (={pipeline!r}) must be a whole number of pieces >= 1, or 'auto'"
+        )
     return int(pipeline)
 
 

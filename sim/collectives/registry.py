@@ -17,17 +17,19 @@ import numpy.typing as npt
 
 from sim.collectives.arguments import Layout, as_dims, as_groups, as_ranks, as_size, check_rank
 from sim.collectives.channels import channel_orders, in_channels
+from sim.collectives.pipeline import pieces_for
+from sim.collectives.staggered import in_pieces, stages_of
 from sim.schedule import FloatArray, IntArray, Schedule
 from topologies.errors import ScheduleError, nearest
 
-__all__ = ["Serves", "algorithm", "algorithms", "build", "kinds", "options", "power_of_two", "serves"]
+__all__ = ["Serves", "algorithm", "algorithms", "build", "cuts_by_size", "kinds", "options", "power_of_two", "serves"]
 
 #: ``serves(layout)``: None, or why the algorithm cannot serve such ranks.
 Serves = Callable[[Layout], str | None]
 Builder = Callable[..., Schedule]
 
 #: Options that every algorithm takes, because they are compositions of it.
-ORDERED = frozenset({"order", "channels", "groups"})
+ORDERED = frozenset({"order", "channels", "pipeline", "groups"})
 
 #: Collectives between two ranks, or without data, whose ranks have no order.
 UNORDERED = ("send", "barrier")
@@ -161,8 +163,10 @@ def build(kind: str, ranks: int, size: float | npt.ArrayLike, algorithm: str, **
     **options
         What the algorithm takes besides: ``root``, ``groups``, ``pipeline``, ...
         Every algorithm takes ``order``, the ranks in the order in which it counts
-        them, and ``channels``, how many times it runs at once on a share of the
-        data each (`sim.collectives.channels.channel_orders`).
+        them, ``channels``, how many times it runs at once on a share of the data
+        each (`sim.collectives.channels.channel_orders`), and ``pipeline``, the
+        pieces that follow each other through its rounds (a number or ``"auto"``;
+        `sim.collectives.staggered`).
 
     Returns
     -------
@@ -203,13 +207,43 @@ def build(kind: str, ranks: int, size: float | npt.ArrayLike, algorithm: str, **
         raise ScheduleError(f"{what}: {reason}")
     orders = channel_orders(what, ranks, options.get("order"), options.get("channels"), options.get("groups"))
     own = {name: value for name, value in options.items() if name in entry.options}
+    pipeline = None if "pipeline" in entry.options else options.get("pipeline")
     if orders is None:
-        return entry.function(ranks, amount, **own)
+        return _flowing(what, entry, ranks, amount, own, pipeline)
 
     def channel(share: float | FloatArray, order: IntArray) -> Schedule:
-        return entry.function(ranks, share, **_seen_in_order(own, entry, order))
+        return _flowing(what, entry, ranks, share, _seen_in_order(own, entry, order), pipeline)
 
     return in_channels(kind, algorithm, ranks, amount, orders, channel, root=options.get("root", 0))
+
+
+def _flowing(
+    what: str,
+    entry: Algorithm,
+    ranks: int,
+    amount: float | FloatArray,
+    own: dict[str, Any],
+    pipeline: int | str | None,
+) -> Schedule:
+    """An algorithm whose data flow in pieces, if several are asked for."""
+    if pipeline is None:
+        return entry.function(ranks, amount, **own)
+    total = amount if isinstance(amount, float) else float(amount.sum(axis=1).max())
+    stages = stages_of(entry.function(ranks, amount, **own)) if pipeline == "auto" else 1
+    pieces = pieces_for(what, stages, total, pipeline)
+    matrix = None if isinstance(amount, float) else amount
+    return in_pieces(entry.function(ranks, amount / pieces, **own), pieces, total, matrix)
+
+
+def cuts_by_size(kind: str, algorithm: str) -> bool:
+    """Whether the algorithm cuts its data into more pieces the larger they are, if not told how many.
+
+    Examples
+    --------
+    >>> cuts_by_size("broadcast", "chain"), cuts_by_size("broadcast", "binomial")
+    (True, False)
+    """
+    return "pipeline" in _entry(kind, algorithm).options
 
 
 def options(kind: str, algorithm: str) -> frozenset[str]:
@@ -218,7 +252,7 @@ def options(kind: str, algorithm: str) -> frozenset[str]:
     Examples
     --------
     >>> sorted(options("broadcast", "binomial"))
-    ['channels', 'groups', 'order', 'root']
+    ['channels', 'groups', 'order', 'pipeline', 'root']
     """
     return _options(kind, _entry(kind, algorithm))
 

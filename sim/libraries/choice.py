@@ -203,7 +203,7 @@ def _cuts(schedule: Schedule) -> bool:
     names = [schedule.algorithm.partition(":")[0], *schedule.algorithm.partition(":")[2].split("/")]
     known = collectives.algorithms(schedule.kind)
     return schedule.chunk_bytes is not None or any(
-        n in known and "pipeline" in collectives.options(schedule.kind, n) for n in names
+        n in known and collectives.cuts_by_size(schedule.kind, n) for n in names
     )
 
 
