@@ -2,7 +2,7 @@
 
 >>> from sim.collectives import algorithms, build, serves
 >>> build("all_reduce", 6, 600.0, "ring").check()
->>> serves("reduce_scatter", "halving_doubling", 6)
+>>> serves("reduce_scatter", "swing", 6)
 'needs a power of two of ranks, not 6'
 """
 

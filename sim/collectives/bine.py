@@ -9,7 +9,8 @@ Broadcast goes down the tree with the farthest first: with v the rank counted
 from the root and nb(v) its negabinary digits, who has the buffer in step j,
 falling, passes it to the rank whose lowest j + 1 digits are all turned over.
 Reduce is the same backwards. The butterfly of reduce-scatter and all-gather is
-the one of a ring of Swing, nearest first and last; all-reduce is both.
+the one of a ring of Swing, nearest first and last; all-reduce is both. On a torus
+it takes the dimensions in turn, in lanes that begin with different ones.
 
 De Sensi et al., "Bine Trees: Enhancing Collective Operations by Optimizing
 Communication Locality", SC 2025, and the authors' HLC-Lab/bine-trees.
@@ -24,19 +25,19 @@ from collections.abc import Iterator
 import numpy as np
 
 from sim.collectives import butterfly
-from sim.collectives.compose import share_ends
 from sim.collectives.payload import everything
 from sim.collectives.registry import algorithm, power_of_two
-from sim.collectives.swing import partners
+from sim.collectives.swing import by_lanes, powers_of_two
 from sim.schedule import IntArray, Round, Schedule
 
 __all__ = ["all_gather", "all_reduce", "broadcast", "negabinary", "reduce", "reduce_scatter"]
 
 NAME = "bine"
+Dims = tuple[int, ...]
 
 
-@algorithm("all_reduce", NAME, power_of_two)
-def all_reduce(ranks: int, size: float) -> Schedule:
+@algorithm("all_reduce", NAME, powers_of_two)
+def all_reduce(ranks: int, size: float, dims: Dims | None = None, bidirectional: bool = False) -> Schedule:
     """All-reduce: reduce-scatter, then all-gather, by the butterfly.
 
     Parameters
@@ -45,48 +46,46 @@ def all_reduce(ranks: int, size: float) -> Schedule:
         Number of ranks p, a power of two.
     size : float
         Bytes of a rank's buffer.
+    dims : tuple of int, optional
+        Dimensions of the torus, powers of two; one ring if not given.
+    bidirectional : bool
+        Whether mirrored lanes go the other way round at the same time.
 
     Examples
     --------
     >>> all_reduce(16, 1600.0).check()
+    >>> all_reduce(16, 1600.0, dims=(4, 4), bidirectional=True).check()
     """
 
-    def rounds() -> Iterator[Round]:
-        found = partners((ranks,))
-        yield from butterfly.halving(found, size)
-        yield from butterfly.doubling(found, size)
+    def steps(found: list[IntArray], share: float) -> Iterator[Round]:
+        yield from butterfly.halving(found, share)
+        yield from butterfly.doubling(found, share)
 
-    return Schedule("all_reduce", NAME, ranks, size, lambda: share_ends(rounds()), chunks=ranks)
+    return by_lanes("all_reduce", NAME, ranks, size, dims, bidirectional, steps, ranks)
 
 
-@algorithm("reduce_scatter", NAME, power_of_two)
-def reduce_scatter(ranks: int, size: float) -> Schedule:
-    """Reduce-scatter, nearest partners and most bytes first.
+@algorithm("reduce_scatter", NAME, powers_of_two)
+def reduce_scatter(
+    ranks: int, size: float, dims: Dims | None = None, bidirectional: bool = False
+) -> Schedule:
+    """Reduce-scatter, nearest partners and most bytes first; options as for `all_reduce`.
 
     Examples
     --------
     >>> reduce_scatter(16, 1600.0).check()
     """
-
-    def rounds() -> Iterator[Round]:
-        return butterfly.halving(partners((ranks,)), size)
-
-    return Schedule("reduce_scatter", NAME, ranks, size, rounds, chunks=ranks)
+    return by_lanes("reduce_scatter", NAME, ranks, size, dims, bidirectional, butterfly.halving, ranks)
 
 
-@algorithm("all_gather", NAME, power_of_two)
-def all_gather(ranks: int, size: float) -> Schedule:
-    """All-gather, nearest partners and most bytes last.
+@algorithm("all_gather", NAME, powers_of_two)
+def all_gather(ranks: int, size: float, dims: Dims | None = None, bidirectional: bool = False) -> Schedule:
+    """All-gather, nearest partners and most bytes last; options as for `all_reduce`.
 
     Examples
     --------
     >>> all_gather(16, 1600.0).check()
     """
-
-    def rounds() -> Iterator[Round]:
-        return butterfly.doubling(partners((ranks,)), size)
-
-    return Schedule("all_gather", NAME, ranks, size, rounds, chunks=ranks)
+    return by_lanes("all_gather", NAME, ranks, size, dims, bidirectional, butterfly.doubling, ranks)
 
 
 @algorithm("broadcast", NAME, power_of_two)

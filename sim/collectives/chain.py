@@ -1,6 +1,8 @@
 """Chain: from neighbour to neighbour in pieces, NCCL's ring broadcast and reduce.
 
 C pieces over p - 1 hops: (p - 2 + C) (alpha + n/C beta), near n beta for large n.
+Scatter sends the farthest part first, gather the nearest; the parts are the
+pieces: (p-1) alpha + (p-1)/p n beta.
 """
 
 from __future__ import annotations
@@ -9,11 +11,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from sim.collectives.payload import even
 from sim.collectives.pipeline import pieces_for, pipelined
 from sim.collectives.registry import algorithm
 from sim.schedule import Round, Schedule
 
-__all__ = ["broadcast", "reduce"]
+__all__ = ["broadcast", "gather", "reduce", "scatter"]
 
 
 @algorithm("broadcast", "chain")
@@ -67,3 +70,59 @@ def reduce(ranks: int, size: float, root: int = 0, pipeline: int | str | None = 
 
     chosen = {"pipeline": pieces}
     return Schedule("reduce", "chain", ranks, size, rounds, chunks=pieces, root=root, options=chosen)
+
+
+@algorithm("scatter", "chain")
+def scatter(ranks: int, size: float, root: int = 0) -> Schedule:
+    """Scatter along the ranks after the root, the farthest part first.
+
+    Examples
+    --------
+    >>> scatter(5, 1000.0, root=3).check()
+    """
+
+    def rounds() -> Iterator[Round]:
+        way = (root + np.arange(ranks)) % ranks
+        for step in range(ranks - 1):
+            hop = np.arange(step + 1)
+            part = way[ranks - 1 - step + hop]
+            each = np.full(hop.size, size / ranks)
+            yield Round(
+                way[hop],
+                way[hop + 1],
+                each,
+                False,
+                1,
+                lambda _, part=part: even(part),
+                f"scatter, step {step}",  # type: ignore[misc]
+            )
+
+    return Schedule("scatter", "chain", ranks, size, rounds, chunks=ranks, root=root)
+
+
+@algorithm("gather", "chain")
+def gather(ranks: int, size: float, root: int = 0) -> Schedule:
+    """Gather along the ranks before the root: the scatter backwards.
+
+    Examples
+    --------
+    >>> gather(5, 1000.0, root=3).check()
+    """
+
+    def rounds() -> Iterator[Round]:
+        way = (root - np.arange(ranks)) % ranks
+        for step in reversed(range(ranks - 1)):
+            hop = np.arange(step + 1)
+            part = way[ranks - 1 - step + hop]
+            each = np.full(hop.size, size / ranks)
+            yield Round(
+                way[hop + 1],
+                way[hop],
+                each,
+                False,
+                1,
+                lambda _, part=part: even(part),
+                f"gather, step {step}",  # type: ignore[misc]
+            )
+
+    return Schedule("gather", "chain", ranks, size, rounds, chunks=ranks, root=root)

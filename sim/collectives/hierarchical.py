@@ -9,6 +9,12 @@ reduce-scatter            between first, then inside
 all-gather                inside first, then between
 ========================  ====================================================
 
+An inner algorithm that is a tree (it has a reduce and a broadcast, but no
+reduce-scatter) makes the all-reduce go by leaders: reduce inside to the first
+of the group, all-reduce between the first, broadcast inside (NCCL's trees are a
+chain inside and a double binary tree between, in as many channels as a host has
+NICs, each with another leader).
+
 A third level (``pods``, the pod of each rank) makes the part between the groups
 hierarchical in its turn: `middle` between the groups of a pod, `outer` between
 pods. More levels are nesting: ``outer="hierarchical"`` with its own groups in
@@ -25,7 +31,7 @@ import numpy as np
 
 from sim.collectives.arguments import Layout
 from sim.collectives.compose import Phase, compose
-from sim.collectives.registry import algorithm, build
+from sim.collectives.registry import algorithm, algorithms, build
 from sim.schedule import IntArray, Schedule
 from topologies.errors import ScheduleError
 
@@ -138,6 +144,7 @@ def levels_of(
     middle: str | None,
     outer: str,
     inner_options: Options,
+    middle_options: Options,
     outer_options: Options,
 ) -> Levels:
     """Two levels, or three as two whose outer one is hierarchical.
@@ -146,8 +153,8 @@ def levels_of(
 
     Examples
     --------
-    >>> levels_of(np.arange(8) // 2, np.arange(8) // 4, "mesh", "nhr", "ring", None, None).outer_options
-    {'groups': array([0, 0, 1, 1]), 'inner': 'nhr', 'outer': 'ring', 'outer_options': {}}
+    >>> levels_of(np.arange(8) // 2, np.arange(8) // 4, "mesh", "nhr", "ring", None, None, None).outer
+    'hierarchical'
     """
     members = members_of(groups)
     noted = {"inner": inner, "outer": outer}
@@ -158,6 +165,7 @@ def levels_of(
             "groups": pods[members[:, 0]],
             "inner": middle or inner,
             "outer": outer,
+            "inner_options": dict(middle_options or {}),
             "outer_options": further,
         }
         outer = NAME
@@ -174,6 +182,7 @@ def all_reduce(
     middle: str | None = None,
     outer: str = "ring",
     inner_options: Options = None,
+    middle_options: Options = None,
     outer_options: Options = None,
 ) -> Schedule:
     """All-reduce: reduce-scatter inside, all-reduce between, all-gather inside.
@@ -195,8 +204,8 @@ def all_reduce(
         the inner one.
     outer : str
         Algorithm between ranks of the same place in their groups, or pods.
-    inner_options, outer_options : dict, optional
-        Options of the innermost and the outermost algorithm.
+    inner_options, middle_options, outer_options : dict, optional
+        Options of these algorithms.
 
     Raises
     ------
@@ -207,10 +216,15 @@ def all_reduce(
     --------
     >>> all_reduce(12, 1200.0, np.repeat(np.arange(3), 4), inner="mesh").check()
     >>> all_reduce(12, 1200.0, np.arange(12) // 2, pods=np.arange(12) // 6).check()
+    >>> all_reduce(12, 1200.0, np.arange(12) // 4, inner="chain", outer="double_binary_tree").check()
     """
-    levels = levels_of(groups, pods, inner, middle, outer, inner_options, outer_options)
+    levels = levels_of(groups, pods, inner, middle, outer, inner_options, middle_options, outer_options)
     members = levels.members
     g = members.shape[1]
+    if _is_tree(inner):
+        return compose(
+            "all_reduce", NAME, ranks, size, _by_leaders(levels, size), groups=groups, options=levels.noted
+        )
     phases = [
         Phase(levels.inside("reduce_scatter", size), members, label="inside the groups"),
         Phase(
@@ -235,6 +249,7 @@ def reduce_scatter(
     middle: str | None = None,
     outer: str = "ring",
     inner_options: Options = None,
+    middle_options: Options = None,
     outer_options: Options = None,
 ) -> Schedule:
     """Reduce-scatter: between the groups first, then inside.
@@ -245,7 +260,7 @@ def reduce_scatter(
     --------
     >>> reduce_scatter(12, 1200.0, np.arange(12) % 3).check()
     """
-    levels = levels_of(groups, pods, inner, middle, outer, inner_options, outer_options)
+    levels = levels_of(groups, pods, inner, middle, outer, inner_options, middle_options, outer_options)
     between, inside = _by_levels("reduce_scatter", levels, size)
     return _composed("reduce_scatter", levels, size, [between, inside])
 
@@ -260,6 +275,7 @@ def all_gather(
     middle: str | None = None,
     outer: str = "ring",
     inner_options: Options = None,
+    middle_options: Options = None,
     outer_options: Options = None,
 ) -> Schedule:
     """All-gather: inside the groups first, then between.
@@ -270,9 +286,25 @@ def all_gather(
     --------
     >>> all_gather(12, 1200.0, np.arange(12) % 3).check()
     """
-    levels = levels_of(groups, pods, inner, middle, outer, inner_options, outer_options)
+    levels = levels_of(groups, pods, inner, middle, outer, inner_options, middle_options, outer_options)
     between, inside = _by_levels("all_gather", levels, size)
     return _composed("all_gather", levels, size, [inside, between])
+
+
+def _is_tree(inner: str) -> bool:
+    return inner not in algorithms("reduce_scatter") and all(
+        inner in algorithms(kind) for kind in ("reduce", "broadcast")
+    )
+
+
+def _by_leaders(levels: Levels, size: float) -> list[Phase]:
+    """All-reduce between the first ranks of the groups, who reduce and broadcast for the others."""
+    members = levels.members
+    return [
+        Phase(levels.inside("reduce", size), members, label="inside the groups"),
+        Phase(levels.between("all_reduce", size), members[:, 0][None, :], label="between the leaders"),
+        Phase(levels.inside("broadcast", size), members, label="inside the groups"),
+    ]
 
 
 def _by_levels(kind: str, levels: Levels, size: float) -> tuple[Phase, Phase]:

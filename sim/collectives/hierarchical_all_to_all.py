@@ -38,6 +38,7 @@ def all_to_all(
     middle: str | None = None,
     outer: str = "pairwise",
     inner_options: Options = None,
+    middle_options: Options = None,
     outer_options: Options = None,
 ) -> Schedule:
     """All-to-all(v) by levels.
@@ -51,7 +52,7 @@ def all_to_all(
     >>> all_to_all(4, np.eye(4)[::-1] * 5.0, np.arange(4) // 2).totals()
     (8, 40.0)
     """
-    levels = levels_of(groups, pods, inner, middle, outer, inner_options, outer_options)
+    levels = levels_of(groups, pods, inner, middle, outer, inner_options, middle_options, outer_options)
     matrix = size if isinstance(size, np.ndarray) else None
     most = float(size) if matrix is None else float(matrix.sum(axis=1).max())
     # With a matrix the levels' own bytes are not used, only who sends which piece to whom.

@@ -35,6 +35,7 @@ def broadcast(
     middle: str | None = None,
     outer: str = "binomial",
     inner_options: Options = None,
+    middle_options: Options = None,
     outer_options: Options = None,
 ) -> Schedule:
     """Broadcast: scatter inside the root's group, between, all-gather inside.
@@ -46,7 +47,7 @@ def broadcast(
     --------
     >>> broadcast(12, 1200.0, np.arange(12) % 3, root=5).check()
     """
-    levels = levels_of(groups, pods, inner, middle, outer, inner_options, outer_options)
+    levels = levels_of(groups, pods, inner, middle, outer, inner_options, middle_options, outer_options)
     home, place = _seat(levels, root)
     g = levels.members.shape[1]
     phases = [
@@ -78,6 +79,7 @@ def reduce(
     middle: str | None = None,
     outer: str = "binomial",
     inner_options: Options = None,
+    middle_options: Options = None,
     outer_options: Options = None,
 ) -> Schedule:
     """Reduce: reduce-scatter inside, reduce between, gather inside the root's group.
@@ -88,7 +90,7 @@ def reduce(
     --------
     >>> reduce(12, 1200.0, np.arange(12) % 3, root=5).check()
     """
-    levels = levels_of(groups, pods, inner, middle, outer, inner_options, outer_options)
+    levels = levels_of(groups, pods, inner, middle, outer, inner_options, middle_options, outer_options)
     home, place = _seat(levels, root)
     g = levels.members.shape[1]
     phases = [
@@ -120,6 +122,7 @@ def scatter(
     middle: str | None = None,
     outer: str = "binomial",
     inner_options: Options = None,
+    middle_options: Options = None,
     outer_options: Options = None,
 ) -> Schedule:
     """Scatter: between the ranks of the root's place first, then inside every group.
@@ -130,7 +133,7 @@ def scatter(
     --------
     >>> scatter(12, 1200.0, np.arange(12) % 3, root=5).check()
     """
-    levels = levels_of(groups, pods, inner, middle, outer, inner_options, outer_options)
+    levels = levels_of(groups, pods, inner, middle, outer, inner_options, middle_options, outer_options)
     between, inside = _parts("scatter", levels, size, root)
     return _composed("scatter", levels, size, [between, inside], root)
 
@@ -146,6 +149,7 @@ def gather(
     middle: str | None = None,
     outer: str = "binomial",
     inner_options: Options = None,
+    middle_options: Options = None,
     outer_options: Options = None,
 ) -> Schedule:
     """Gather: inside every group to the root's place, then between.
@@ -156,7 +160,7 @@ def gather(
     --------
     >>> gather(12, 1200.0, np.arange(12) % 3, root=5).check()
     """
-    levels = levels_of(groups, pods, inner, middle, outer, inner_options, outer_options)
+    levels = levels_of(groups, pods, inner, middle, outer, inner_options, middle_options, outer_options)
     between, inside = _parts("gather", levels, size, root)
     return _composed("gather", levels, size, [inside, between], root)
 

@@ -3,7 +3,8 @@
 On a full mesh, with n/p beta on a link of its own for every pair: one step of
 alpha + n/p beta for reduce-scatter, all-gather, scatter, gather and
 all-to-all, two for all-reduce. One-shot all-reduce sends whole buffers to all,
-alpha + n beta; two-shot is the mesh under the name that serving kernels give it
+alpha + n beta, as do broadcast and reduce between the root and everyone else;
+two-shot is the mesh under the name that serving kernels give it
 (TensorRT-LLM's and vLLM's custom all-reduce, MSCCL++).
 """
 
@@ -23,8 +24,10 @@ __all__ = [
     "all_gather",
     "all_reduce",
     "all_to_all",
+    "broadcast",
     "gather",
     "one_shot",
+    "reduce",
     "reduce_scatter",
     "scatter",
     "two_shot",
@@ -199,6 +202,40 @@ def scatter(ranks: int, size: float, root: int = 0) -> Schedule:
         )
 
     return Schedule("scatter", "mesh", ranks, size, rounds, chunks=ranks, root=root)
+
+
+@algorithm("broadcast", "mesh")
+def broadcast(ranks: int, size: float, root: int = 0) -> Schedule:
+    """Broadcast in one step: the root sends every rank the whole buffer.
+
+    Examples
+    --------
+    >>> broadcast(5, 1000.0, root=2).check()
+    """
+
+    def rounds() -> Iterator[Round]:
+        others, at_root = _star(ranks, root)
+        each = np.full(ranks - 1, size)
+        yield Round(at_root, others, each, False, 1, lambda k: everything(ranks - 1, 1), "broadcast")
+
+    return Schedule("broadcast", "mesh", ranks, size, rounds, chunks=1, root=root)
+
+
+@algorithm("reduce", "mesh")
+def reduce(ranks: int, size: float, root: int = 0) -> Schedule:
+    """Reduce in one step: every rank sends the root its whole buffer.
+
+    Examples
+    --------
+    >>> reduce(5, 1000.0, root=2).check()
+    """
+
+    def rounds() -> Iterator[Round]:
+        others, at_root = _star(ranks, root)
+        each = np.full(ranks - 1, size)
+        yield Round(others, at_root, each, True, 1, lambda k: everything(ranks - 1, 1), "reduce")
+
+    return Schedule("reduce", "mesh", ranks, size, rounds, chunks=1, root=root)
 
 
 def _pairs(ranks: int, size: float) -> tuple[IntArray, IntArray, FloatArray]:

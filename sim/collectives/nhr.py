@@ -6,13 +6,15 @@ between neighbours: at stride 2^k rank r sends rank r - 2^k the
 floor((p-1+2^k) / 2^(k+1)) parts whose lowest bit is k. All-gather is the way
 back. Source: HCCL's documentation, and its ``GetStepInfo`` for NHR.
 
-Times: reduce-scatter, all-gather and scatter ceil(log2 p) alpha + (p-1)/p n beta;
-all-reduce (reduce-scatter, all-gather) and broadcast (scatter, all-gather) twice that.
+Times: reduce-scatter, all-gather, scatter and gather ceil(log2 p) alpha + (p-1)/p n beta;
+all-reduce (reduce-scatter, all-gather), broadcast (scatter, all-gather) and reduce
+(reduce-scatter, gather) twice that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,7 +24,7 @@ from sim.collectives.registry import algorithm
 from sim.collectives.strided import collect, lowest_bit_offsets, spread
 from sim.schedule import Payload, Round, Schedule
 
-__all__ = ["all_gather", "all_reduce", "broadcast", "reduce_scatter", "scatter"]
+__all__ = ["all_gather", "all_reduce", "broadcast", "gather", "reduce", "reduce_scatter", "scatter"]
 
 
 @algorithm("all_reduce", "nhr")
@@ -87,6 +89,35 @@ def broadcast(ranks: int, size: float, root: int = 0) -> Schedule:
     everyone = np.arange(ranks)[None, :]
     phases = [Phase(scatter(ranks, size, root), everyone), Phase(all_gather(ranks, size), everyone)]
     return compose("broadcast", "nhr", ranks, size, phases, root=root)
+
+
+@algorithm("gather", "nhr")
+def gather(ranks: int, size: float, root: int = 0) -> Schedule:
+    """Gather: the scatter backwards.
+
+    Examples
+    --------
+    >>> gather(7, 700.0, root=3).check()
+    """
+
+    def rounds() -> Iterator[Round]:
+        for there in reversed(list(_scattering(ranks, size, root))):
+            yield replace(there, src=there.dst, dst=there.src, label=there.label.replace("scatter", "gather"))
+
+    return Schedule("gather", "nhr", ranks, size, rounds, chunks=ranks, root=root)
+
+
+@algorithm("reduce", "nhr")
+def reduce(ranks: int, size: float, root: int = 0) -> Schedule:
+    """Reduce: NHR reduce-scatter, then NHR gather.
+
+    Examples
+    --------
+    >>> reduce(7, 700.0, root=3).check()
+    """
+    everyone = np.arange(ranks)[None, :]
+    phases = [Phase(reduce_scatter(ranks, size), everyone), Phase(gather(ranks, size, root), everyone)]
+    return compose("reduce", "nhr", ranks, size, phases, root=root)
 
 
 def _collecting(ranks: int, size: float) -> Iterator[Round]:

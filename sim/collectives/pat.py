@@ -6,6 +6,8 @@ ceil(p / 2^m) <= A: first the strides 2^k >= 2^m, one step each, then the
 2^m - 1 offsets in between one by one, depth first, for all ceil(p / 2^m)
 subtrees at once. Reduce-scatter is the same backwards.
 
+All-reduce, which NCCL does not run by PAT, is both.
+
 Times: (ceil(log2 p) - m + 2^m - 1) alpha + (p-1)/p n beta where 2^m divides p.
 Source: Jeaugey, "PAT: a new algorithm for all-gather and reduce-scatter
 operations at scale", arXiv 2506.20252, 2025.
@@ -22,7 +24,28 @@ from sim.collectives.strided import collect, lowest_bit_offsets, spread
 from sim.schedule import IntArray, Round, Schedule
 from topologies.errors import ScheduleError
 
-__all__ = ["all_gather", "reduce_scatter"]
+__all__ = ["all_gather", "all_reduce", "reduce_scatter"]
+
+
+@algorithm("all_reduce", "pat")
+def all_reduce(ranks: int, size: float, aggregation: int | None = None) -> Schedule:
+    """All-reduce: PAT reduce-scatter, then PAT all-gather; parameters as for `all_gather`.
+
+    Examples
+    --------
+    >>> all_reduce(11, 1100.0, aggregation=3).check()
+    """
+    linear = _linear_bits("all_reduce", ranks, aggregation)
+
+    def rounds() -> Iterator[Round]:
+        for stride, offsets in reversed(list(_steps(ranks, linear))):
+            yield collect(ranks, size, stride, offsets)
+        for stride, offsets in _steps(ranks, linear):
+            yield spread(ranks, size, stride, offsets)
+
+    return Schedule(
+        "all_reduce", "pat", ranks, size, rounds, chunks=ranks, options={"aggregation": aggregation}
+    )
 
 
 @algorithm("all_gather", "pat")

@@ -22,7 +22,17 @@ from sim.collectives.staggered import in_pieces, stages_of
 from sim.schedule import FloatArray, IntArray, Schedule
 from topologies.errors import ScheduleError, nearest
 
-__all__ = ["Serves", "algorithm", "algorithms", "build", "cuts_by_size", "kinds", "options", "power_of_two", "serves"]
+__all__ = [
+    "Serves",
+    "algorithm",
+    "algorithms",
+    "build",
+    "cuts_by_size",
+    "kinds",
+    "options",
+    "power_of_two",
+    "serves",
+]
 
 #: ``serves(layout)``: None, or why the algorithm cannot serve such ranks.
 Serves = Callable[[Layout], str | None]
@@ -127,7 +137,7 @@ def serves(
     Examples
     --------
     >>> serves("all_reduce", "ring", 7)
-    >>> serves("reduce_scatter", "halving_doubling", 7)
+    >>> serves("reduce_scatter", "swing", 7)
     'needs a power of two of ranks, not 7'
     >>> serves("all_reduce", "torus", 16)
     'needs dims=, the ranks along each dimension of the torus'

@@ -17,7 +17,14 @@ from sim.collectives.payload import even
 from sim.collectives.registry import algorithm
 from sim.schedule import FloatArray, IntArray, Payload, Round, Schedule
 
-__all__ = ["all_gather", "all_reduce", "bidirectional_all_reduce", "reduce_scatter"]
+__all__ = [
+    "all_gather",
+    "all_reduce",
+    "bidirectional_all_gather",
+    "bidirectional_all_reduce",
+    "bidirectional_reduce_scatter",
+    "reduce_scatter",
+]
 
 #: Everything a ring's two phases have in common: source, destination, bytes.
 Ends = tuple[IntArray, IntArray, FloatArray]
@@ -102,26 +109,71 @@ def bidirectional_all_reduce(ranks: int, size: float) -> Schedule:
     --------
     >>> bidirectional_all_reduce(5, 1000.0).check()
     """
-    p = ranks
 
     def rounds() -> Iterator[Round]:
-        here, after, _ = _ends(p, size)
-        src = np.concatenate([here, after])
-        dst = np.concatenate([after, here])
-        each = np.full(2 * p, size / (2 * p))
+        ends = _both_ways(ranks, size)
+        yield _both_ways_round(ends, adds=True, by_rank=False)
+        yield _both_ways_round(ends, adds=False, by_rank=False)
 
-        # The way back is the way there with ranks and parts mirrored (r -> -r);
-        # its transfer i is the one that rank i + 1 sends, of chunks p to 2p - 1.
-        def scattering(k: int) -> Payload:
-            return even(np.concatenate([(here - k - 1) % p, p + (after + k + 1) % p]))
+    return Schedule("all_reduce", "bidirectional_ring", ranks, size, rounds, chunks=2 * ranks)
 
-        def gathering(k: int) -> Payload:
-            return even(np.concatenate([(here - k) % p, p + (after + k) % p]))
 
-        yield Round(src, dst, each, True, p - 1, scattering, "reduce-scatter, both ways round")
-        yield Round(src, dst, each, False, p - 1, gathering, "all-gather, both ways round")
+@algorithm("reduce_scatter", "bidirectional_ring", _two_neighbours)
+def bidirectional_reduce_scatter(ranks: int, size: float) -> Schedule:
+    """Reduce-scatter on two opposite rings, half of every part each.
 
-    return Schedule("all_reduce", "bidirectional_ring", p, size, rounds, chunks=2 * p)
+    Examples
+    --------
+    >>> bidirectional_reduce_scatter(5, 1000.0).check()
+    """
+
+    def rounds() -> Iterator[Round]:
+        yield _both_ways_round(_both_ways(ranks, size), adds=True, by_rank=True)
+
+    return Schedule("reduce_scatter", "bidirectional_ring", ranks, size, rounds, chunks=2 * ranks)
+
+
+@algorithm("all_gather", "bidirectional_ring", _two_neighbours)
+def bidirectional_all_gather(ranks: int, size: float) -> Schedule:
+    """All-gather on two opposite rings, half of every part each.
+
+    Examples
+    --------
+    >>> bidirectional_all_gather(5, 1000.0).check()
+    """
+
+    def rounds() -> Iterator[Round]:
+        yield _both_ways_round(_both_ways(ranks, size), adds=False, by_rank=True)
+
+    return Schedule("all_gather", "bidirectional_ring", ranks, size, rounds, chunks=2 * ranks)
+
+
+def _both_ways(ranks: int, size: float) -> Ends:
+    here, after, _ = _ends(ranks, size)
+    return (
+        np.concatenate([here, after]),
+        np.concatenate([after, here]),
+        np.full(2 * ranks, size / (2 * ranks)),
+    )
+
+
+def _both_ways_round(ends: Ends, *, adds: bool, by_rank: bool) -> Round:
+    """Both rings' reduce-scatter, or all-gather.
+
+    The way back is the way there with ranks and parts mirrored (r -> -r); its
+    transfer i is the one that rank i + 1 sends. Its halves of the parts follow
+    those of the way there, or stand next to them where each rank has a part.
+    """
+    src, dst, each = ends
+    p = src.size // 2
+    here, after = src[:p], dst[:p]
+
+    def payload(k: int) -> Payload:
+        ahead, back = (here - k - int(adds)) % p, (after + k + int(adds)) % p
+        return even(np.concatenate([2 * ahead, 2 * back + 1] if by_rank else [ahead, p + back]))
+
+    name = "reduce-scatter" if adds else "all-gather"
+    return Round(src, dst, each, adds, p - 1, payload, f"{name}, both ways round")
 
 
 def _ends(ranks: int, size: float) -> Ends:

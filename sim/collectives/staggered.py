@@ -65,7 +65,7 @@ def in_pieces(piece: Schedule, pieces: int, size: float, matrix: FloatArray | No
     >>> flowing = in_pieces(binomial.broadcast(4, 100.0), 3, 300.0)
     >>> flowing.check()
     >>> [round.src.tolist() for round in flowing.rounds()]
-    [[0], [0, 0, 2], [0, 0, 2], [0, 2]]
+    [[0], [0, 2, 0], [0, 2, 0], [0, 2]]
     """
     if pieces == 1:
         return piece

@@ -25,20 +25,28 @@ from sim.collectives.torus import lanes_of, wrong_dims
 from sim.schedule import IntArray, Round, Schedule
 from topologies.errors import ScheduleError
 
-__all__ = ["all_gather", "all_reduce", "partners", "reduce_scatter", "rho"]
+__all__ = [
+    "all_gather",
+    "all_reduce",
+    "by_lanes",
+    "partners",
+    "powers_of_two",
+    "reduce_scatter",
+    "rho",
+]
 
 NAME = "swing"
 Dims = tuple[int, ...]
 
 
-def _powers_of_two(layout: Layout) -> str | None:
+def powers_of_two(layout: Layout) -> str | None:
     reason = power_of_two(layout)
     if reason is not None or layout.dims is None:
         return reason
     return wrong_dims(layout)  # dimensions of 2^L ranks are powers of two
 
 
-@algorithm("all_reduce", NAME, _powers_of_two)
+@algorithm("all_reduce", NAME, powers_of_two)
 def all_reduce(
     ranks: int, size: float, dims: Dims | None = None, bidirectional: bool = False, whole: bool = False
 ) -> Schedule:
@@ -71,10 +79,10 @@ def all_reduce(
             yield from butterfly.halving(order, share)
             yield from butterfly.doubling(order, share)
 
-    return _by_lanes("all_reduce", ranks, size, dims, bidirectional, steps, 1 if whole else ranks)
+    return by_lanes("all_reduce", NAME, ranks, size, dims, bidirectional, steps, 1 if whole else ranks)
 
 
-@algorithm("reduce_scatter", NAME, _powers_of_two)
+@algorithm("reduce_scatter", NAME, powers_of_two)
 def reduce_scatter(
     ranks: int, size: float, dims: Dims | None = None, bidirectional: bool = False
 ) -> Schedule:
@@ -84,10 +92,10 @@ def reduce_scatter(
     --------
     >>> reduce_scatter(8, 1600.0, dims=(2, 4)).check()
     """
-    return _by_lanes("reduce_scatter", ranks, size, dims, bidirectional, butterfly.halving, ranks)
+    return by_lanes("reduce_scatter", NAME, ranks, size, dims, bidirectional, butterfly.halving, ranks)
 
 
-@algorithm("all_gather", NAME, _powers_of_two)
+@algorithm("all_gather", NAME, powers_of_two)
 def all_gather(ranks: int, size: float, dims: Dims | None = None, bidirectional: bool = False) -> Schedule:
     """All-gather, the second half of the all-reduce; options as there.
 
@@ -95,7 +103,7 @@ def all_gather(ranks: int, size: float, dims: Dims | None = None, bidirectional:
     --------
     >>> all_gather(8, 1600.0, dims=(2, 4)).check()
     """
-    return _by_lanes("all_gather", ranks, size, dims, bidirectional, butterfly.doubling, ranks)
+    return by_lanes("all_gather", NAME, ranks, size, dims, bidirectional, butterfly.doubling, ranks)
 
 
 def rho(step: int) -> int:
@@ -140,8 +148,9 @@ def partners(dims: Dims) -> list[IntArray]:
     return found
 
 
-def _by_lanes(
+def by_lanes(
     kind: str,
+    name: str,
     ranks: int,
     size: float,
     dims: Dims | None,
@@ -149,6 +158,17 @@ def _by_lanes(
     steps: Callable[[list[IntArray], float], Iterator[Round]],
     chunks: int,
 ) -> Schedule:
+    """Swap with Swing's partners in lanes that begin with different dimensions.
+
+    Parameters
+    ----------
+    kind, name : str
+        The collective and the algorithm.
+    steps : callable
+        ``steps(partners, size)`` gives the rounds of one lane.
+    chunks : int
+        Pieces that the steps cut a lane's buffer into.
+    """
     lanes, orders = [], []
     found = lanes_of(dims or (ranks,), bidirectional)
     share = size / len(found)
@@ -156,7 +176,7 @@ def _by_lanes(
         lanes.append(
             Schedule(
                 kind,
-                NAME,
+                name,
                 ranks,
                 share,
                 lambda turned=turned: share_ends(steps(partners(turned), share)),  # type: ignore[misc]
@@ -165,4 +185,4 @@ def _by_lanes(
         )
         orders.append(order)
     noted = {"dims": "x".join(map(str, dims or (ranks,)))}
-    return beside(kind, NAME, ranks, size, lanes, orders, options=noted)
+    return beside(kind, name, ranks, size, lanes, orders, options=noted)
