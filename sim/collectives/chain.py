@@ -8,13 +8,14 @@ pieces: (p-1) alpha + (p-1)/p n beta.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
 from sim.collectives.payload import even
 from sim.collectives.pipeline import pieces_for, pipelined
 from sim.collectives.registry import algorithm
-from sim.schedule import Round, Schedule
+from sim.schedule import IntArray, Payload, Round, Schedule
 
 __all__ = ["broadcast", "gather", "reduce", "scatter"]
 
@@ -93,11 +94,15 @@ def scatter(ranks: int, size: float, root: int = 0) -> Schedule:
                 each,
                 False,
                 1,
-                lambda _, part=part: even(part),
-                f"scatter, step {step}",  # type: ignore[misc]
+                partial(_parts, part),
+                f"scatter, step {step}",
             )
 
     return Schedule("scatter", "chain", ranks, size, rounds, chunks=ranks, root=root)
+
+
+def _parts(part: IntArray, _: int) -> Payload:
+    return even(part)
 
 
 @algorithm("gather", "chain")
@@ -121,8 +126,8 @@ def gather(ranks: int, size: float, root: int = 0) -> Schedule:
                 each,
                 False,
                 1,
-                lambda _, part=part: even(part),
-                f"gather, step {step}",  # type: ignore[misc]
+                partial(_parts, part),
+                f"gather, step {step}",
             )
 
     return Schedule("gather", "chain", ranks, size, rounds, chunks=ranks, root=root)

@@ -135,7 +135,7 @@ class TestMistakes:
             (["bench", "ring.graphml", "--library", "nccl", "--protocol", "ll12"], "ll128"),
             (["run", "allreduce_scalin"], "allreduce_scaling"),
             # an algorithm that cannot serve these ranks
-            (["bench", "ring3.graphml", "-c", "all_gather", "--algorithm", "halving_doubling"], "3"),
+            (["bench", "ring3.graphml", "-c", "all_gather", "--algorithm", "swing"], "3"),
             # files
             (["bench", "gone.graphml"], "gone.graphml"),
             (["bench", "gone.toml"], "gone.toml"),

@@ -214,12 +214,12 @@ def test_estimates_that_are_kept_are_those_of_the_request(differs: str) -> None:
 
 
 def test_what_cannot_serve_is_no_candidate() -> None:
-    """Reduce-scatter by halving-doubling needs a power of two; where no candidate serves, all are asked."""
-    mine = parse(changed("candidates", {"reduce_scatter": ["halving_doubling"]}), "mine")
-    assert sim.reduce_scatter(topologies.switch(8, **LINK), 1e6, library=mine).algorithm == "halving_doubling"
-    assert sim.reduce_scatter(topologies.switch(7, **LINK), 1e6, library=mine).algorithm != "halving_doubling"
+    """Reduce-scatter by Swing needs a power of two; where no candidate serves, all are asked."""
+    mine = parse(changed("candidates", {"reduce_scatter": ["swing"]}), "mine")
+    assert sim.reduce_scatter(topologies.switch(8, **LINK), 1e6, library=mine).algorithm == "swing"
+    assert sim.reduce_scatter(topologies.switch(7, **LINK), 1e6, library=mine).algorithm != "swing"
     with pytest.raises(ScheduleError, match="power of two"):
-        sim.reduce_scatter(topologies.switch(7, **LINK), 1e6, library=mine, algorithm="halving_doubling")
+        sim.reduce_scatter(topologies.switch(7, **LINK), 1e6, library=mine, algorithm="swing")
 
 
 def test_small_messages_take_few_steps_and_large_ones_few_bytes() -> None:

@@ -349,7 +349,7 @@ def islands() -> nx.Graph[Any]:
         (lambda: sim.all_reduce(star(), 8, algorithm="ring", rot=1), UnknownNameError, "'rot'"),
         (lambda: sim.broadcast(star(), 8, algorithm="binomial", root=8), ScheduleError, r"root \(=8\)"),
         (
-            lambda: sim.reduce_scatter(star(), 8, ranks=6, algorithm="halving_doubling"),
+            lambda: sim.reduce_scatter(star(), 8, ranks=6, algorithm="swing"),
             ScheduleError,
             "power of two of ranks, not 6",
         ),

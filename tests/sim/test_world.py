@@ -256,7 +256,7 @@ def test_jobs_on_other_chips_change_nothing(network: str) -> None:
         (lambda w: w.all_reduce(8, 5), TopologyError, r"ranks \(=5\) must be 1 to 4"),
         (lambda w: w.all_reduce(8, algorithm="rign"), UnknownNameError, "did you mean 'ring'"),
         (lambda w: w.collective("all_redcue", 8), UnknownNameError, "did you mean 'all_reduce'"),
-        (lambda w: w.reduce_scatter(8, 3, algorithm="halving_doubling"), ScheduleError, "power of two"),
+        (lambda w: w.reduce_scatter(8, 3, algorithm="swing"), ScheduleError, "power of two"),
         (lambda w: w.send(0, 1, 1e19), CapacityError, "53 days"),
     ],
 )
