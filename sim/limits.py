@@ -49,8 +49,9 @@ def fabric_bound(fabric: Fabric, nodes: IntArray, groups: IntArray | None, sched
     if schedule.kind == "barrier":
         return latency
     bound = lower_bound(
-        schedule.kind, p, schedule.size, rate, latency, matrix, root=schedule.root, destination=destination
-    )
+        schedule.kind, p, schedule.size, rate, latency, matrix, root=schedule.root, destination=destination,
+        in_network=schedule.in_network,
+    )  # fmt: skip
     domain = fabric.domain[nodes]
     if groups is None or schedule.kind not in GROUPED or matrix is not None or (domain < 0).any():
         return bound
@@ -71,4 +72,7 @@ def fabric_bound(fabric: Fabric, nodes: IntArray, groups: IntArray | None, sched
         return max(
             bound, latency + float((schedule.size / p * (p - members[present]) / egress[present]).max())
         )
-    return max(bound, lower_bound("all_reduce", present.size, schedule.size, egress[present], latency))
+    between = lower_bound(
+        "all_reduce", present.size, schedule.size, egress[present], latency, in_network=schedule.in_network
+    )
+    return max(bound, between)

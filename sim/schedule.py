@@ -164,6 +164,8 @@ class Schedule:
         Root of broadcast, reduce, scatter and gather.
     groups : int64 array, shape (p,), optional
         The group of each rank where the algorithm works by groups, for people.
+    in_network : bool
+        Whether switches sum or multicast, so that the bounds of the others do not hold.
     """
 
     kind: str
@@ -176,6 +178,7 @@ class Schedule:
     root: int = 0
     groups: IntArray | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    in_network: bool = False
 
     def bytes_of_chunks(self) -> FloatArray:
         """Bytes of each chunk, shape (chunks,)."""

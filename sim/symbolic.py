@@ -8,10 +8,13 @@ copy replaces.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
-from sim.schedule import Round, Schedule
+from sim.schedule import Round, Schedule, Trees
+from sim.waits import waits_of
 from topologies.errors import ScheduleError
 
 __all__ = ["check"]
@@ -143,8 +146,9 @@ def apply_round(
     if ends.size and (ends.min() < 0 or ends.max() >= p):
         stray = int(ends.max() if ends.max() >= p else ends.min())
         raise ScheduleError(f"{where}: rank {stray} is not one of the {p} ranks")
-    if (round_.src == round_.dst).any():
-        raise ScheduleError(f"{where}: rank {int(round_.src[round_.src == round_.dst][0])} sends to itself")
+    alone = (round_.src == round_.dst) & (round_.bytes > 0)
+    if alone.any():
+        raise ScheduleError(f"{where}: rank {int(round_.src[alone][0])} sends to itself")
     if round_.payload is None:
         raise ScheduleError(f"{where}: no payload, so nothing can be checked")
     for k in range(round_.repeat):
@@ -166,7 +170,47 @@ def apply_round(
                 f"{where}, repetition {k}: rank {int(round_.src[i])} sends {round_.bytes[i]:.15g} bytes to "
                 f"rank {int(round_.dst[i])}, its chunks are {carried[i]:.15g}"
             )
-        _deliver(f"{where}, repetition {k}", held, round_, carrier, chunks)
+        step = f"{where}, repetition {k}"
+        if round_.trees is not None:
+            _over_trees(step, held, round_.trees, carrier, chunks)
+            continue
+        for layer in _layers(round_):
+            now = layer[carrier]
+            _deliver(step, held, round_, carrier[now], chunks[now])
+
+
+def _layers(round_: Round) -> Iterator[npt.NDArray[np.bool_]]:
+    """Which transfers are done at once: all, or layer by layer those whose predecessors are done."""
+    waits = waits_of(round_)
+    if waits is None:
+        yield np.ones(round_.src.size, dtype=np.bool_)
+        return
+    depth = np.zeros(round_.src.size, dtype=np.int64)
+    for f in waits.order:
+        earlier = waits.before[1][waits.before[0][f] : waits.before[0][f + 1]]
+        depth[f] = depth[earlier].max() + 1 if earlier.size else 0
+    for level in range(int(depth.max()) + 1 if depth.size else 0):
+        yield depth == level
+
+
+def _over_trees(
+    where: str, held: Masks, trees: Trees, carrier: npt.NDArray[np.int64], chunks: npt.NDArray[np.int64]
+) -> None:
+    """What the switches sum replaces what every receiver has."""
+    (up_at, up), (down_at, down) = trees.up, trees.down
+    before = held.copy()
+    for i, chunk in zip(carrier.tolist(), chunks.tolist(), strict=True):
+        total = np.zeros(held.shape[2], dtype=np.uint64)
+        for rank in up[up_at[i] : up_at[i + 1]].tolist():
+            mine = before[rank, chunk]
+            if not mine.any():
+                raise ScheduleError(f"{where}: rank {rank} sends chunk {chunk}, which it does not have")
+            if (mine & total).any():
+                raise ScheduleError(
+                    f"{where}: the network would add {_ranks(mine & total)} to chunk {chunk} twice"
+                )
+            total |= mine
+        held[down[down_at[i] : down_at[i + 1]], chunk] = total
 
 
 def _deliver(

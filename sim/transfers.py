@@ -2,7 +2,8 @@
 
 A `Loaded` is a round with everything a network needs to know about its
 transfers: the links they hold, what they cost before they hold them, their
-wire bytes and how long they last when nobody disturbs them.
+wire bytes and how long they last when nobody disturbs them; and, where a round
+has an order of its own or more than two ends a transfer, whom they wait for.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ import numpy as np
 from sim.clock import LATEST, PS_PER_SECOND
 from sim.fabric import Fabric
 from sim.routing import Paths, Router
+from sim.routing.paths import Bools
 from sim.schedule import FloatArray, IntArray, Round
+from sim.waits import Waits, waits_of
 from topologies import memory
-from topologies.errors import CapacityError
+from topologies.errors import CapacityError, ScheduleError
 
 __all__ = ["TICK", "Costs", "Free", "Loaded", "TransferCosts", "duration_ps", "load"]
 
@@ -98,7 +101,8 @@ class Loaded:
     """A round on a fabric: m transfers and their paths.
 
     ``ideal_ps`` is how long a transfer holds its links when alone, ``tier`` the
-    tier of the link that then limits it (-1: its cap does).
+    tier of the link that then limits it (-1: its cap does). ``waits`` is None where
+    every transfer waits for its sender and its receiver alone.
     """
 
     round: Round
@@ -106,11 +110,16 @@ class Loaded:
     costs: TransferCosts
     ideal_ps: IntArray
     tier: IntArray
+    waits: Waits | None = None
 
     @property
     def delay_ps(self) -> IntArray:
         """From ready to holding the links: overhead and latency."""
         return self.costs.overhead_ps + self.paths.latency_ps
+
+    def parts(self) -> int:
+        """Number of (transfer, rank) pairs."""
+        return 2 * self.round.src.size if self.waits is None else int(self.waits.ends[1].size)
 
     def entries(self) -> int:
         """Number of (transfer, link) pairs."""
@@ -148,7 +157,7 @@ def load(
     size = 0
     last: tuple[Round, Paths] | None = None
     for round_ in rounds:
-        if last is not None and round_.src is last[0].src and round_.dst is last[0].dst:
+        if last is not None and _same_ends(round_, last[0]):
             yield from _batch(waiting, router, nodes, capacity, costs)
             waiting, size = [], 0
             yield _loaded(round_, last[1], router.fabric, capacity, costs)
@@ -162,6 +171,10 @@ def load(
             yield from done
             waiting, size = [], 0
     yield from _batch(waiting, router, nodes, capacity, costs)
+
+
+def _same_ends(a: Round, b: Round) -> bool:
+    return a.src is b.src and a.dst is b.dst and a.trees is b.trees
 
 
 def _batch(
@@ -178,6 +191,10 @@ def _batch(
         )
     src = nodes[np.concatenate([r.src for r in rounds])]
     dst = nodes[np.concatenate([r.dst for r in rounds])]
+    if any(r.trees is not None for r in rounds):
+        for r in rounds:
+            yield _loaded(r, _routed(r, router, nodes), router.fabric, capacity, costs)
+        return
     paths = router.route(src, dst)
     at = 0
     for r in rounds:
@@ -193,10 +210,32 @@ def _batch(
         yield _loaded(r, part, router.fabric, capacity, costs)
 
 
+def _routed(r: Round, router: Router, nodes: IntArray) -> Paths:
+    """Paths of one round, plain or in-network."""
+    if r.trees is None:
+        return router.route(nodes[r.src], nodes[r.dst])
+    (up_start, up), (down_start, down) = r.trees.up, r.trees.down
+    return router.trees((up_start, nodes[up]), (down_start, nodes[down]), nodes[r.src])
+
+
 def _loaded(round_: Round, paths: Paths, fabric: Fabric, capacity: FloatArray, costs: Costs) -> Loaded:
-    found = costs.of(fabric, paths, round_.bytes, round_.reduce)
+    found = costs.of(fabric, paths, round_.bytes, round_.reduce and round_.trees is None)
     if not round_.src.size:
         return Loaded(round_, paths, found, np.zeros(0, np.int64), np.zeros(0, np.int64))
+    waits = waits_of(round_)
+    local = round_.src == round_.dst
+    if round_.seconds is not None or local.any():
+        found = _with_work(round_, found, local)
+        if local.any():
+            return _partly_local(round_, paths, fabric, capacity, found, waits, local)
+    ideal, tier = _alone(round_, paths, fabric, capacity, found)
+    return Loaded(round_, paths, found, ideal, tier, waits)
+
+
+def _alone(
+    round_: Round, paths: Paths, fabric: Fabric, capacity: FloatArray, found: TransferCosts
+) -> tuple[IntArray, IntArray]:
+    """How long each transfer holds its links when alone, and the tier that limits it."""
     # A link that is down has its own bandwidth here: the network makes a transfer wait for it.
     room = np.where(capacity > 0, capacity, fabric.bandwidth)[paths.link] / paths.weight
     rate = np.minimum.reduceat(room, paths.start[:-1])
@@ -213,4 +252,44 @@ def _loaded(round_: Round, paths: Paths, fabric: Fabric, capacity: FloatArray, c
             f"round {round_.label!r} would last {longest:.3g} s, beyond the 53 days a simulation may last; "
             f"lower the size or raise the bandwidth"
         )
-    return Loaded(round_, paths, found, duration_ps(found.wire_bytes, rate), tier)
+    return duration_ps(found.wire_bytes, rate), tier
+
+
+def _with_work(round_: Round, found: TransferCosts, local: Bools) -> TransferCosts:
+    """Costs with the rounds' own local work; pure local work has no other costs."""
+    overhead = np.where(local, 0, found.overhead_ps)
+    if round_.seconds is not None:
+        work = round_.seconds * PS_PER_SECOND
+        if not (work >= 0).all() or (work > LATEST).any():
+            i = int(np.argmax(~(work >= 0) | (work > LATEST)))
+            raise ScheduleError(
+                f"round {round_.label!r}: seconds[{i}] (={round_.seconds[i]:.15g}) must be 0 to "
+                f"{LATEST / PS_PER_SECOND:.0f} s"
+            )
+        overhead = overhead + np.rint(work).astype(np.int64)
+    wire = np.where(local, 0.0, found.wire_bytes)
+    return TransferCosts(overhead, found.cap, wire, np.where(local, 0, found.reduce_ps))
+
+
+def _partly_local(
+    round_: Round, paths: Paths, fabric: Fabric, capacity: FloatArray, found: TransferCosts,
+    waits: Waits | None, local: Bools,
+) -> Loaded:  # fmt: skip
+    """A round some of whose transfers are local work, without links."""
+    if round_.bytes[local].any():
+        i = int(np.flatnonzero(local & (round_.bytes != 0))[0])
+        raise ScheduleError(
+            f"round {round_.label!r}: rank {int(round_.src[i])} sends {round_.bytes[i]:.15g} bytes to "
+            f"itself; local work has no bytes, give its time as seconds"
+        )
+    ideal = np.zeros(local.size, dtype=np.int64)
+    tier = np.full(local.size, -1, dtype=np.int64)
+    away = ~local
+    if away.any():
+        start = np.concatenate([paths.start[:-1][away], paths.start[-1:]])
+        rest = Paths(start, paths.link, paths.weight, paths.latency_ps[away], paths.outside[away])
+        costs = TransferCosts(
+            found.overhead_ps[away], found.cap[away], found.wire_bytes[away], found.reduce_ps[away]
+        )
+        ideal[away], tier[away] = _alone(round_, rest, fabric, capacity, costs)
+    return Loaded(round_, paths, found, ideal, tier, waits)

@@ -20,9 +20,11 @@ from sim.collectives import (
     hierarchical,
     hierarchical_all_to_all,
     hierarchical_rooted,
+    in_network,
     mesh,
     nb,
     nhr,
+    nvls,
     pairwise,
     pat,
     recursive_doubling,
@@ -35,7 +37,15 @@ from sim.collectives import (
 from sim.collectives.channels import in_channels
 from sim.collectives.compose import Phase, compose
 from sim.collectives.moe import moe_matrix
-from sim.collectives.registry import algorithms, build, cuts_by_size, kinds, options, serves
+from sim.collectives.registry import (
+    algorithms,
+    build,
+    cuts_by_size,
+    kinds,
+    options,
+    serves,
+    uses_network,
+)
 
 __all__ = [
     "Phase",
@@ -57,11 +67,13 @@ __all__ = [
     "hierarchical_all_to_all",
     "hierarchical_rooted",
     "in_channels",
+    "in_network",
     "kinds",
     "mesh",
     "moe_matrix",
     "nb",
     "nhr",
+    "nvls",
     "options",
     "pairwise",
     "pat",
@@ -72,4 +84,5 @@ __all__ = [
     "serves",
     "swing",
     "torus",
+    "uses_network",
 ]

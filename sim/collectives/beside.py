@@ -87,6 +87,7 @@ def beside(
         chunk_bytes=share_bytes(matrix, count * width),
         root=root,
         options=noted,
+        in_network=any(lane.in_network for lane in lanes),
     )
 
 

@@ -107,8 +107,9 @@ def compose(
         return share_ends(then(*(embed(phase, chunks, chunk_order) for phase in phases)))
 
     return Schedule(
-        kind, algorithm, ranks, size, rounds, chunks=chunks, root=root, groups=groups, options=options or {}
-    )
+        kind, algorithm, ranks, size, rounds, chunks=chunks, root=root, groups=groups, options=options or {},
+        in_network=any(phase.schedule.in_network for phase in phases),
+    )  # fmt: skip
 
 
 def embed(phase: Phase, chunks: int, order: IntArray | None = None) -> Iterator[Round]:

@@ -32,6 +32,7 @@ __all__ = [
     "options",
     "power_of_two",
     "serves",
+    "uses_network",
 ]
 
 #: ``serves(layout)``: None, or why the algorithm cannot serve such ranks.
@@ -52,17 +53,23 @@ class Algorithm:
     function: Builder
     serves: Serves | None
     options: frozenset[str]
+    in_network: bool = False
 
 
 _TABLE: dict[str, dict[str, Algorithm]] = {}
 
 
-def algorithm(kind: str, name: str, serves: Serves | None = None) -> Callable[[Builder], Builder]:
-    """Enter the decorated function as algorithm ``name`` of collective ``kind``."""
+def algorithm(
+    kind: str, name: str, serves: Serves | None = None, *, in_network: bool = False
+) -> Callable[[Builder], Builder]:
+    """Enter the decorated function as algorithm ``name`` of collective ``kind``.
+
+    ``in_network``: it asks switches to sum or multicast, which not all can.
+    """
 
     def enter(function: Builder) -> Builder:
         options = frozenset(inspect.signature(function).parameters) - {"ranks", "size"}
-        _TABLE.setdefault(kind, {})[name] = Algorithm(function, serves, options)
+        _TABLE.setdefault(kind, {})[name] = Algorithm(function, serves, options, in_network)
         return function
 
     return enter
@@ -265,6 +272,17 @@ def options(kind: str, algorithm: str) -> frozenset[str]:
     ['channels', 'groups', 'order', 'pipeline', 'root']
     """
     return _options(kind, _entry(kind, algorithm))
+
+
+def uses_network(kind: str, algorithm: str) -> bool:
+    """Whether an algorithm asks switches to sum or multicast.
+
+    Examples
+    --------
+    >>> uses_network("all_reduce", "nvls"), uses_network("all_reduce", "ring")
+    (True, False)
+    """
+    return _entry(kind, algorithm).in_network
 
 
 def power_of_two(layout: Layout) -> str | None:

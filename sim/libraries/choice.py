@@ -120,7 +120,8 @@ def choose(
     if algorithm != "auto":
         schedules = {algorithm: build(algorithm)}
     else:
-        schedules = _able(build, kind, library, nodes.size, groups, dims)
+        in_network = bool(router.fabric.attributes.get("in_network"))
+        schedules = _able(build, kind, library, nodes.size, groups, dims, in_network)
     if len(schedules) * len(protocols) == 1 or nodes.size == 1:
         return Choice(next(iter(schedules.values())), protocols[0], {})
     found: dict[tuple[str, str], float] = {}
@@ -141,6 +142,7 @@ def _able(
     ranks: int,
     groups: IntArray | None,
     dims: tuple[int, ...] | None,
+    in_network: bool,
 ) -> dict[str, Schedule]:
     """Schedules of the candidates that can serve; of any algorithm if none of them can."""
     refusals: list[str] = []
@@ -149,6 +151,8 @@ def _able(
         for label in labels:
             name, _ = levels(kind, label)
             reason = collectives.serves(kind, name, ranks, groups, dims=dims)
+            if reason is None and _in_network(kind, label) and not in_network:
+                reason = "needs switches that reduce (graph attribute in_network)"
             crowd = _crowd(label, ranks, groups)
             if crowd > DENSE_RANKS:
                 reason = f"makes {ranks * (crowd - 1)} transfers a round"
@@ -162,6 +166,13 @@ def _able(
         if able:
             return able
     raise ScheduleError(f"{kind}: no algorithm can serve {ranks} ranks: {'; '.join(refusals)}")
+
+
+def _in_network(kind: str, label: str) -> bool:
+    """Whether a candidate, or a level of it, asks switches to reduce."""
+    name, _, rest = label.partition(":")
+    known = collectives.algorithms(kind)
+    return any(one in known and collectives.uses_network(kind, one) for one in [name, *rest.split("/")])
 
 
 def _crowd(label: str, ranks: int, groups: IntArray | None) -> int:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from sim.clock import FOREVER
 from sim.network.job import Job
-from sim.network.kernels import maxplus
+from sim.network.kernels import fans, maxplus
 from sim.schedule import FloatArray, IntArray
 from sim.transfers import Loaded, load
 
@@ -74,11 +75,18 @@ def run_ahead(
     rounds = jumped = transfers = 0
     for number, one in enumerate(loaded):
         r, paths, costs = one.round, one.paths, one.costs
-        status = maxplus.repeat_round(
+        transfers_and_paths: Any = (
             r.src, r.dst, costs.overhead_ps, paths.latency_ps, one.ideal_ps, costs.reduce_ps, one.tier,
-            costs.wire_bytes, paths.start, paths.link, paths.weight, r.repeat, horizon, jump, strict, number,
-            reach, account, busy, used_by, carried, counts,
+            costs.wire_bytes, paths.start, paths.link, paths.weight, r.repeat, horizon,
         )  # fmt: skip
+        written: Any = (strict, number, reach, account, busy, used_by, carried, counts)
+        if one.waits is None:
+            status = maxplus.repeat_round(*transfers_and_paths, *(jump, *written))
+        elif strict and r.after is not None:
+            return None  # within such a round links are shared one after the other: events tell
+        else:
+            w = one.waits
+            status = fans.fanned_round(w.order, *w.ends, *w.before, *transfers_and_paths, *written)
         if status == maxplus.CONFLICT:
             return None
         rounds += int(counts[0])

@@ -36,6 +36,7 @@ class _Round:
     entry: int
     row: int
     part: int
+    fan: int
 
 
 @dataclass(slots=True, eq=False)
@@ -70,7 +71,9 @@ class EventLoop:
         self._fast_forward = fast_forward
         self._settled = np.zeros(fabric.links)
         self._columns = TIERS + len(fabric.tiers)
-        self._arenas = {name: Arena(0) for name in ("transfer", "entry", "rank", "round", "row", "part")}
+        self._arenas = {
+            name: Arena(0) for name in ("transfer", "entry", "rank", "round", "row", "part", "fan")
+        }
         self.state = state.new_state(capacity, self._columns)
         self.state.counters[state.FORWARD] = fast_forward
 
@@ -224,12 +227,16 @@ class EventLoop:
         r, m, p = one.round, one.round.src.size, running.job.nodes.size
         take = {name: arena.take for name, arena in self._arenas.items()}
         place = _Round(
-            one, take["transfer"](m), take["entry"](one.entries()), take["row"](p + 1), take["part"](2 * m)
-        )
+            one, take["transfer"](m), take["entry"](one.entries()), take["row"](p + 1),
+            take["part"](one.parts()), take["fan"](_fan(one)),
+        )  # fmt: skip
         q = take["round"](1)
         watched = bool(self._fast_forward and r.repeat > 2 and m)
         self._fit(
-            reducing=bool(one.costs.reduce_ps.any()), watched=m if watched else 0, ranks=p if watched else 0
+            reducing=bool(one.costs.reduce_ps.any()) or one.waits is not None,
+            fanned=one.waits is not None,
+            watched=m if watched else 0,
+            ranks=p if watched else 0,
         )
         s = self.state
         t = s.transfers[place.transfer : place.transfer + m]
@@ -249,9 +256,15 @@ class EventLoop:
         e[:, state.LINK] = one.paths.link
         e[:, state.OWNER] = np.repeat(np.arange(place.transfer, place.transfer + m), np.diff(one.paths.start))
         s.weights[place.entry : place.entry + one.entries()] = one.paths.weight
-        ends = np.concatenate([r.src, r.dst])
+        if one.waits is None:
+            ends = np.concatenate([r.src, r.dst])
+            whose = np.tile(np.arange(m), 2)
+        else:
+            ends = one.waits.ends[1]
+            whose = np.repeat(np.arange(m), np.diff(one.waits.ends[0]))
+        self._place_fan(running, place)
         order = np.argsort(ends, kind="stable")
-        s.parts[place.part : place.part + 2 * m] = place.transfer + (order % m if m else order)
+        s.parts[place.part : place.part + ends.size] = place.transfer + whose[order]
         s.starts[place.row] = place.part
         s.starts[place.row + 1 : place.row + p + 1] = place.part + np.cumsum(np.bincount(ends, minlength=p))
         watch = running.first + int(r.src[0]) if watched else -1
@@ -262,6 +275,23 @@ class EventLoop:
         running.last = q
         running.live[q] = place
         self.cost.rounds += r.repeat - repetition
+
+    def _place_fan(self, running: _Running, place: _Round) -> None:
+        """Write whom a round's transfers wait for; plain ones in slots used before forget it."""
+        s, waits, m = self.state, place.loaded.waits, place.loaded.round.src.size
+        if s.fans.shape[0] == 1:
+            return
+        rows = s.fans[place.transfer : place.transfer + m]
+        rows[:] = 0
+        if waits is None:
+            return
+        (ends_at, ends), (behind_at, behind) = waits.ends, waits.behind
+        middle = place.fan + ends.size
+        rows[:, state.NEEDED] = waits.needed
+        rows[:, state.ENDS_FROM], rows[:, state.ENDS_TO] = place.fan + ends_at[:-1], place.fan + ends_at[1:]
+        rows[:, state.BEHIND_FROM], rows[:, state.BEHIND_TO] = middle + behind_at[:-1], middle + behind_at[1:]
+        s.fanned[place.fan : middle] = running.first + ends
+        s.fanned[middle : middle + behind.size] = place.transfer + behind
 
     def _retire(self, running: _Running) -> None:
         """Free the rounds that nobody will look at again."""
@@ -282,7 +312,8 @@ class EventLoop:
         self._arenas["transfer"].give(one.transfer, m)
         self._arenas["entry"].give(one.entry, one.loaded.entries())
         self._arenas["row"].give(one.row, p + 1)
-        self._arenas["part"].give(one.part, 2 * m)
+        self._arenas["part"].give(one.part, one.loaded.parts())
+        self._arenas["fan"].give(one.fan, _fan(one.loaded))
         self._arenas["round"].give(q, 1)
 
     def _collect(self) -> list[Finished]:
@@ -307,18 +338,21 @@ class EventLoop:
         self.cost.solves, self.cost.solved = int(c[state.SOLVES]), int(c[state.SOLVED])
         self.cost.jumped = int(c[state.JUMPED])
 
-    def _fit(self, *, jobs: int = 0, reducing: bool = False, watched: int = 0, ranks: int = 0) -> None:
+    def _fit(
+        self, *, jobs: int = 0, reducing: bool = False, fanned: bool = False, watched: int = 0, ranks: int = 0
+    ) -> None:
         """Grow the arrays to what the arenas have given out."""
         size = {name: arena.size for name, arena in self._arenas.items()}
         s, transfers = self.state, size["transfer"]
         rows = max(2, transfers) if reducing or s.row.shape[0] > 1 else 1
+        fans = max(2, transfers) if fanned or s.fans.shape[0] > 1 else 1
         queue = min(self.fabric.links, size["entry"]) + transfers
         wanted = {
             "transfers": transfers, "flows": transfers, "entries": size["entry"], "weights": size["entry"],
             "ranks": size["rank"], "account": size["rank"], "rounds": size["round"], "starts": size["row"],
             "parts": size["part"], "jobs": jobs, "changed": 2 * transfers + 64, "queue_key": queue,
-            "queue_what": queue, "row": rows, "saved_transfers": watched, "saved_flows": watched,
-            "saved_ranks": ranks, "saved_account": ranks,
+            "queue_what": queue, "row": rows, "fans": fans, "fanned": size["fan"],
+            "saved_transfers": watched, "saved_flows": watched, "saved_ranks": ranks, "saved_account": ranks,
         }  # fmt: skip
         longer = {n: _longer(getattr(s, n), k) for n, k in wanted.items() if getattr(s, n).shape[0] < k}
         if longer:
@@ -339,6 +373,11 @@ class EventLoop:
 def _longer(array: Any, size: int) -> Any:
     """A longer copy with zeros at the end."""
     return np.concatenate([array, np.zeros((size - array.shape[0], *array.shape[1:]), dtype=array.dtype)])
+
+
+def _fan(one: Loaded) -> int:
+    """Room that a round's ends and successors take."""
+    return 0 if one.waits is None else one.waits.ends[1].size + one.waits.behind[1].size
 
 
 def _on_links(one: Loaded, through: FloatArray, links: int) -> FloatArray:

@@ -45,8 +45,11 @@ class _Transfer:
     reduce: int
     account: IntArray
     ideal: int
+    ends: list[int]
+    needed: int
+    behind: list[_Transfer] = field(default_factory=list)
     arrived: int = 0
-    critical: int = -1
+    base: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     begun: int = 0
     anchor: int = 0
     remaining: float = 0.0
@@ -204,6 +207,7 @@ class ReferenceNetwork:
             for _ in range(r.repeat):
                 self.cost.rounds += 1
                 step: dict[int, list[_Transfer]] = {}
+                these: list[_Transfer] = []
                 for i in range(r.src.size):
                     held = slice(int(paths.start[i]), int(paths.start[i + 1]))
                     account = np.zeros(running.account.shape[1], dtype=np.int64)
@@ -214,10 +218,19 @@ class ReferenceNetwork:
                         list(zip(paths.link[held].tolist(), paths.weight[held].tolist(), strict=True)),
                         float(costs.wire_bytes[i]), float(costs.cap[i]),
                         int(costs.overhead_ps[i] + paths.latency_ps[i]), int(costs.reduce_ps[i]),
-                        account, int(one.ideal_ps[i]),
+                        account, int(one.ideal_ps[i]), [int(r.src[i]), int(r.dst[i])], 2,
                     )  # fmt: skip
-                    step.setdefault(transfer.src, []).append(transfer)
-                    step.setdefault(transfer.dst, []).append(transfer)
+                    if one.waits is not None:
+                        at = one.waits.ends[0]
+                        transfer.ends = one.waits.ends[1][at[i] : at[i + 1]].tolist()
+                        transfer.needed = int(one.waits.needed[i])
+                    these.append(transfer)
+                    for rank in transfer.ends:
+                        step.setdefault(rank, []).append(transfer)
+                if one.waits is not None:
+                    at, behind = one.waits.behind
+                    for i, transfer in enumerate(these):
+                        transfer.behind = [these[j] for j in behind[at[i] : at[i + 1]]]
                 yield step
 
     def _on(self, running: _Running, rank: int) -> None:
@@ -239,11 +252,15 @@ class ReferenceNetwork:
                 break
         running.pending[rank] = len(mine)
         for transfer in mine:
-            transfer.arrived += 1
-            if transfer.arrived == 2:
-                transfer.critical = rank
-                start = self.clock.timeout_ps(transfer.delay)
-                _after(start, partial(self._start, transfer))
+            self._arrived(transfer, running.account[rank])
+
+    def _arrived(self, transfer: _Transfer, account: IntArray) -> None:
+        """One of those that a transfer waits for is there; the last one makes it ready."""
+        transfer.arrived += 1
+        if transfer.arrived == transfer.needed:
+            transfer.base = account
+            start = self.clock.timeout_ps(transfer.delay)
+            _after(start, partial(self._start, transfer))
 
     def _start(self, transfer: _Transfer) -> None:
         self.cost.events += 1
@@ -265,16 +282,30 @@ class ReferenceNetwork:
             self._solve_later()
         for link, weight in transfer.links:
             self._carried[link] += weight * transfer.bytes
-        account = transfer.job.account[transfer.critical] + transfer.account
+        account = transfer.base + transfer.account
         account[2] += self.clock.now_ps - transfer.begun - transfer.ideal
-        self._part_done(transfer, transfer.src, account)
+        # Who needs what the receiver makes of it waits until that has reduced it.
+        late = [t for t in transfer.behind if transfer.reduce and transfer.dst in (t.src, t.dst)]
+        self._through(
+            transfer,
+            [t for t in transfer.behind if t not in late],
+            [r for r in transfer.ends if not (transfer.reduce and r == transfer.dst)],
+            account,
+        )
         if transfer.reduce:
             account = account.copy()
             account[0] += transfer.reduce
             reduced = self.clock.timeout_ps(transfer.reduce)
-            _after(reduced, partial(self._part_done, transfer, transfer.dst, account))
-        else:
-            self._part_done(transfer, transfer.dst, account)
+            _after(reduced, partial(self._through, transfer, late, [transfer.dst], account))
+
+    def _through(
+        self, transfer: _Transfer, behind: list[_Transfer], ranks: list[int], account: IntArray
+    ) -> None:
+        """A transfer is done, for these that waited for it."""
+        for following in behind:
+            self._arrived(following, account)
+        for rank in ranks:
+            self._part_done(transfer, rank, account)
 
     def _part_done(self, transfer: _Transfer, rank: int, account: IntArray) -> None:
         running = transfer.job

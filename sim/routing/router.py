@@ -6,13 +6,18 @@ domain, else their host, else the scale-out fabric (docs/design.md).
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 
 from sim.fabric import Fabric
 from sim.routing.paths import Paths, merge
-from sim.schedule import IntArray
+from sim.schedule import IntArray, Payload
 from topologies.errors import RouteError, nearest
+
+if TYPE_CHECKING:
+    from sim.routing.trees import TreeFinder
 
 __all__ = ["ROUTINGS", "Router"]
 
@@ -99,6 +104,7 @@ class Router:
         self._climbers: dict[bool, _Climber] = {}
         self._domains = bool((fabric.domain >= 0).any())
         self._in: tuple[IntArray, Ints] | None = None
+        self._trees: TreeFinder | None = None
         if routing == "up_down" and (fabric.level[fabric.rank_nodes] < 0).any():
             raise RouteError(f"routing 'up_down' needs a level on every node; {fabric.name} has none")
         if routing == "dimension_order" and not fabric.dims:
@@ -119,14 +125,15 @@ class Router:
         """
         f = self.fabric
         todo = np.arange(src.size)
-        inside = (f.domain[src] >= 0) & (f.domain[src] == f.domain[dst])
-        same_host = ~inside & (f.host[src] >= 0) & (f.host[src] == f.host[dst]) & (f.domain[src] >= 0)
+        away = src != dst  # local work holds no links
+        inside = away & (f.domain[src] >= 0) & (f.domain[src] == f.domain[dst])
+        same_host = away & ~inside & (f.host[src] >= 0) & (f.host[src] == f.host[dst]) & (f.domain[src] >= 0)
         parts: list[tuple[IntArray, Paths]] = []
         left = np.concatenate(
             [
                 self._scope(parts, todo[inside], src, dst, self.domain_routing, "domain"),
                 self._scope(parts, todo[same_host], src, dst, "shortest", "host"),
-                todo[~inside & ~same_host],
+                todo[away & ~inside & ~same_host],
             ]
         )
         inner = len(parts)
@@ -139,6 +146,27 @@ class Router:
             a, b = f.nodes[int(src[i])], f.nodes[int(dst[i])]
             raise RouteError(f"{f.name}: no path from chip {a!r} to chip {b!r}; see topologies.check")
         return merge(src.size, parts)
+
+    def trees(self, up: Payload, down: Payload, home: IntArray) -> Paths:
+        """Links of in-network transfers: a tree of switches each.
+
+        Parameters
+        ----------
+        up, down : (offsets, nodes)
+            Chips that send to, and receive from, the root of each transfer's tree.
+        home : int64 array, shape (m,)
+            Chip whose address chooses among equal roots.
+
+        Raises
+        ------
+        RouteError
+            If no switch reaches all the chips of a transfer over switches; it says who.
+        """
+        from sim.routing.trees import TreeFinder
+
+        if self._trees is None:
+            self._trees = TreeFinder(self.fabric, self.address)
+        return self._trees.paths(up, down, home)
 
     def _scope(
         self,

@@ -156,10 +156,15 @@ def jobs(draw: st.DrawFn, graph: nx.Graph[Any], kinds: tuple[str, ...] = (), sta
     if draw(st.booleans()):
         order = draw(st.permutations(chips))
         group = tuple(order[: draw(st.integers(1, len(chips)))])
+    behind_switches = not any(
+        graph.nodes[u]["kind"] == graph.nodes[v]["kind"] == "chip" for u, v, *_ in graph.edges
+    )
     able = [
         name
         for name in collectives.algorithms(kind)
-        if name != "hierarchical" and collectives.serves(kind, name, len(group)) is None
+        if name != "hierarchical"
+        and collectives.serves(kind, name, len(group)) is None
+        and (behind_switches or not collectives.uses_network(kind, name))
     ]
     when = draw(st.sampled_from([0.0, 0.0, 1e-6, 5e-5])) if start else 0.0
     return Job(when, kind, draw(st.sampled_from(able)), group, draw(st.sampled_from(SIZES)))

@@ -9,7 +9,8 @@ An instant is processed in three steps, each whole before the next:
    ``ceil(remaining / rate - TICK)`` picoseconds from now.
 
 A rank reaches a repetition when all its parts of the one before are done; a
-transfer is ready when both its ends have reached its repetition.
+transfer is ready when both its ends have reached its repetition (or all of them,
+and those before it are through: `fans`).
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from sim.network.kernels.state import (
     ARRIVAL,
     ARRIVED,
     ARRIVING,
+    BEHIND_FROM,
+    BEHIND_TO,
     BUSY,
     CRITICAL,
     DIRTY,
@@ -37,6 +40,8 @@ from sim.network.kernels.state import (
     DST,
     END,
     ENDED,
+    ENDS_FROM,
+    ENDS_TO,
     ENTRIES,
     ENTRY,
     EVENTS,
@@ -56,6 +61,7 @@ from sim.network.kernels.state import (
     LIMIT,
     LINK,
     MARK,
+    NEEDED,
     NEXT,
     NOW,
     NUMBER,
@@ -153,6 +159,39 @@ def compact(s: State) -> None:
 
 
 @inlined
+def arrived(s: State, f: Int, critical: Int) -> None:
+    """One of those that transfer f waits for is there; the last one makes it ready."""
+    s.transfers[f, ARRIVED] += 1
+    needed = 2
+    if s.fans.shape[0] > 1 and s.fans[f, NEEDED] > 0:
+        needed = s.fans[f, NEEDED]
+    if s.transfers[f, ARRIVED] == needed:
+        s.transfers[f, ARRIVED] = 0
+        s.transfers[f, STATUS] = PENDING
+        s.transfers[f, CRITICAL] = critical
+        s.transfers[f, START] = s.counters[NOW] + s.transfers[f, OVERHEAD] + s.transfers[f, LATENCY]
+        s.counters[BUSY] += 1
+        push(s, s.transfers[f, START], f, STARTS)
+
+
+@lean
+def hand_on(s: State, f: Int, reduced: bool) -> None:
+    """Tell those behind transfer f that it is through.
+
+    Who shares its receiver waits until that has reduced what arrived; the others go on
+    when the wire is done.
+    """
+    for j in range(s.fans[f, BEHIND_FROM], s.fans[f, BEHIND_TO]):
+        g = s.fanned[j]
+        receiver = s.transfers[f, DST]
+        late = s.transfers[f, REDUCE] > 0 and (
+            s.transfers[g, SRC] == receiver or s.transfers[g, DST] == receiver
+        )
+        if late == reduced:
+            arrived(s, g, -2 - f)
+
+
+@inlined
 def arm(s: State, r: Int) -> None:
     """Rank r has reached its repetition: count it in on its parts, start what is ready."""
     at = s.rounds[s.ranks[r, ROUND], ROW] + s.ranks[r, NUMBER]
@@ -160,17 +199,8 @@ def arm(s: State, r: Int) -> None:
     s.ranks[r, STANDING] = RUNNING
     if s.rounds[s.ranks[r, ROUND], WATCH] == r:
         s.counters[WATCHED] = r + 1
-    now = s.counters[NOW]
     for j in range(s.starts[at], s.starts[at + 1]):
-        f = s.parts[j]
-        s.transfers[f, ARRIVED] += 1
-        if s.transfers[f, ARRIVED] == 2:
-            s.transfers[f, ARRIVED] = 0
-            s.transfers[f, STATUS] = PENDING
-            s.transfers[f, CRITICAL] = r
-            s.transfers[f, START] = now + s.transfers[f, OVERHEAD] + s.transfers[f, LATENCY]
-            s.counters[BUSY] += 1
-            push(s, s.transfers[f, START], f, STARTS)
+        arrived(s, s.parts[j], r)
 
 
 @lean
@@ -239,20 +269,28 @@ def finish(s: State, f: Int) -> None:
     row = f if s.row.shape[0] > 1 else 0
     critical = s.transfers[f, CRITICAL]
     for c in range(s.row.shape[1]):
-        s.row[row, c] = s.account[critical, c]
+        s.row[row, c] = s.account[critical, c] if critical >= 0 else s.row[-2 - critical, c]
     s.row[row, OVERHEAD_SPENT] += s.transfers[f, OVERHEAD]
     s.row[row, LATENCY_SPENT] += s.transfers[f, LATENCY]
     s.row[row, CONTENTION] += now - s.transfers[f, START] - s.transfers[f, IDEAL]
     tier = s.transfers[f, TIER]
     s.row[row, CAPPED if tier < 0 else TIERS + tier] += s.transfers[f, IDEAL]
+    fanned = s.fans.shape[0] > 1 and s.fans[f, NEEDED] > 0
     if s.transfers[f, REDUCE] > 0:
         s.transfers[f, STATUS] = REDUCING
         s.transfers[f, END] = now + s.transfers[f, REDUCE]
         push(s, s.transfers[f, END], f, IS_REDUCED)
+        if fanned:
+            hand_on(s, f, False)
         part_done(s, s.transfers[f, SRC], row)
         return
     s.transfers[f, STATUS] = IDLE
     s.counters[BUSY] -= 1
+    if fanned:
+        hand_on(s, f, False)
+        for j in range(s.fans[f, ENDS_FROM], s.fans[f, ENDS_TO]):
+            part_done(s, s.fanned[j], row)
+        return
     part_done(s, s.transfers[f, SRC], row)
     part_done(s, s.transfers[f, DST], row)
 
@@ -295,6 +333,8 @@ def happen(s: State, what: Int, kind: Int) -> None:
         s.counters[BUSY] -= 1
         row = what if s.row.shape[0] > 1 else 0
         s.row[row, OVERHEAD_SPENT] += s.transfers[what, REDUCE]
+        if s.fans.shape[0] > 1 and s.fans[what, NEEDED] > 0:
+            hand_on(s, what, True)
         part_done(s, s.transfers[what, DST], row)
 
 

@@ -27,7 +27,7 @@ Numbers = npt.NDArray[Any]
 # transfers: integers of each slot. START is when it will hold its links, ANCHOR
 # when its rate last changed, END when it ends at that rate (-1: not while the
 # rate is zero), LIMIT the link that limits it (-1: its cap), CRITICAL the rank
-# slot whose arrival made it ready, DONE how often it has been through.
+# slot whose arrival made it ready (-2 - f: the end of transfer f did), DONE how often it has been through.
 (
     SRC, DST, OVERHEAD, LATENCY, REDUCE, IDEAL, TIER, ROUND_OF, ENTRY, ENTRIES,
     STATUS, ARRIVED, START, ANCHOR, END, LIMIT, CRITICAL, DONE, MARK,
@@ -67,6 +67,11 @@ UNKNOWN, LAST = -1, -2
 # calendar: see `calendar`.
 HEAP, WHEN, HEAD, WHAT, KIND, FOLLOWING = range(6)
 
+# fans: for transfers with an order or ends of their own, by slot: how many arrivals
+# make one ready (0: plain, its sender and its receiver do), its ends (rank slots) and
+# those behind it (transfer slots) as stretches of `fanned`.
+NEEDED, ENDS_FROM, ENDS_TO, BEHIND_FROM, BEHIND_TO = range(5)
+
 # jobs: ranks not through, ranks stalled, when the last one was through.
 RANKS_LEFT, RANKS_STALLED, ENDED = range(3)
 
@@ -83,7 +88,8 @@ class State(NamedTuple):
 
     ``queue_key`` and ``queue_what`` are the solver's heap, ``changed`` the
     transfers it works on, ``touched`` their links; ``row`` holds the account of a
-    transfer that has just ended (one row a slot where receivers reduce);
+    transfer that has just ended (one row a slot where receivers reduce, or
+    transfers wait for each other); ``fans`` has one row where all are plain;
     ``saved_*`` the state that fast-forward compares with.
     """
 
@@ -106,6 +112,8 @@ class State(NamedTuple):
     queue_key: FloatArray
     queue_what: IntArray
     row: IntArray
+    fans: IntArray
+    fanned: IntArray
     saved_ranks: IntArray
     saved_account: IntArray
     saved_transfers: IntArray
@@ -146,6 +154,8 @@ def new_state(capacity: FloatArray, columns: int) -> State:
         queue_key=np.zeros(0),
         queue_what=whole(0),
         row=whole(1, columns),
+        fans=whole(1, 5),
+        fanned=whole(0),
         saved_ranks=whole(0, 7),
         saved_account=whole(0, columns),
         saved_transfers=whole(0, 19),
