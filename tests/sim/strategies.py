@@ -30,6 +30,7 @@ __all__ = [
     "Job",
     "Situation",
     "System",
+    "behind_switches",
     "faults",
     "graphs",
     "jobs",
@@ -147,6 +148,12 @@ def graphs(draw: st.DrawFn, shapes: tuple[str, ...] = tuple(SHAPES), max_chips: 
     return graph
 
 
+def behind_switches(graph: nx.Graph[Any]) -> bool:
+    """Whether no chip is another's neighbour, so that switches can reduce for all."""
+    kind = graph.nodes(data="kind")
+    return not any(kind[u] == kind[v] == "chip" for u, v, *_ in graph.edges)
+
+
 @st.composite
 def jobs(draw: st.DrawFn, graph: nx.Graph[Any], kinds: tuple[str, ...] = (), start: bool = True) -> Job:
     """One collective on some or all chips of a graph, in any order, by an algorithm that serves them."""
@@ -156,15 +163,12 @@ def jobs(draw: st.DrawFn, graph: nx.Graph[Any], kinds: tuple[str, ...] = (), sta
     if draw(st.booleans()):
         order = draw(st.permutations(chips))
         group = tuple(order[: draw(st.integers(1, len(chips)))])
-    behind_switches = not any(
-        graph.nodes[u]["kind"] == graph.nodes[v]["kind"] == "chip" for u, v, *_ in graph.edges
-    )
     able = [
         name
         for name in collectives.algorithms(kind)
         if name != "hierarchical"
         and collectives.serves(kind, name, len(group)) is None
-        and (behind_switches or not collectives.uses_network(kind, name))
+        and (behind_switches(graph) or not collectives.uses_network(kind, name))
     ]
     when = draw(st.sampled_from([0.0, 0.0, 1e-6, 5e-5])) if start else 0.0
     return Job(when, kind, draw(st.sampled_from(able)), group, draw(st.sampled_from(SIZES)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import networkx as nx
@@ -11,9 +12,11 @@ import pytest
 import sim
 import topologies
 from sim.collectives import build
+from sim.collectives.payload import everything
 from sim.fabric import compile_fabric
 from sim.routing import Router
-from topologies.errors import RouteError
+from sim.schedule import Round, Schedule, Trees
+from topologies.errors import RouteError, ScheduleError
 
 ALPHA, BANDWIDTH = 1e-6, 50e9
 LINK = {"bandwidth": BANDWIDTH, "latency": ALPHA}
@@ -149,6 +152,30 @@ def test_levels_symbolically(name: str, hosts: int, each: int) -> None:
     schedule = build("all_reduce", hosts * each, 999.0, name, groups=np.repeat(np.arange(hosts), each))
     schedule.check()
     assert schedule.in_network and schedule.algorithm == name
+
+
+def by_hand(trees: Trees, reduce: bool = True) -> Schedule:
+    """One tree on three ranks, one chunk."""
+    src, dst = trees.up[1][:1], trees.down[1][-1:]
+
+    def rounds() -> Iterator[Round]:
+        yield Round(src, dst, np.array([8.0]), reduce, payload=lambda _: everything(1, 1), trees=trees)
+
+    return Schedule("all_reduce", "by hand", 3, 8.0, rounds, chunks=1, in_network=True)
+
+
+def side(*ranks: int) -> tuple[Any, Any]:
+    return np.array([0, len(ranks)]), np.array(ranks)
+
+
+def test_the_checker_sees_faulty_trees() -> None:
+    by_hand(Trees(side(0, 1, 2), side(0, 1, 2))).check()
+    with pytest.raises(ScheduleError, match=r"rank 0 ends with ranks \{0, 1\}"):
+        by_hand(Trees(side(0, 1), side(0, 1, 2))).check()
+    with pytest.raises(ScheduleError, match="rank 2 ends with"):
+        by_hand(Trees(side(0, 1, 2), side(0, 1))).check()
+    with pytest.raises(ScheduleError, match=r"the network would add ranks \{1\}"):
+        by_hand(Trees(side(0, 1, 1, 2), side(0, 1, 2))).check()
 
 
 def test_nvls_of_two_levels() -> None:
