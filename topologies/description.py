@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, Field, StringConstraints, ValidationError, model_validator
+from pydantic import AliasChoices, BaseModel, Field, StringConstraints, ValidationError, model_validator
 
 from topologies.errors import MachineError
 from topologies.figures import (
@@ -227,7 +227,10 @@ class Limits(Part):
 
 
 class MachineDescription(Part):
-    """A machine of the catalogue, or of one's own: see docs/machines.md."""
+    """A machine of the catalogue, or of one's own: see docs/machines.md.
+
+    ``systems`` (or ``aliases``) are names under which measurements call it.
+    """
 
     name: Name
     title: Text
@@ -235,6 +238,7 @@ class MachineDescription(Part):
     origin: Literal["domestic", "global"]
     library: Text
     notes: str = ""
+    systems: tuple[Text, ...] = Field(default=(), validation_alias=AliasChoices("systems", "aliases"))
     chip: Chip
     scale_up: Domain
     host: Host

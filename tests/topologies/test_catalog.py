@@ -101,6 +101,8 @@ def test_every_number_of_a_file_is_a_figure_with_evidence_and_source(name: str) 
         for child in stack.pop().values():
             if isinstance(child, dict):
                 stack += [] if "value" in child else [child]
+            elif isinstance(child, list):
+                assert all(isinstance(name, str) for name in child)
             else:
                 assert isinstance(child, (str, bool))
     assert set(found) == {path for path, _ in describe(name).figures()}

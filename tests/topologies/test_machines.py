@@ -343,3 +343,33 @@ def test_importing_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_systems_of_measurements(tmp_path: Path) -> None:
+    """Case and punctuation do not count; one's own folder goes first; two of one name are refused."""
+    from topologies.systems import Systems
+
+    catalog = Systems()
+    for name in names():
+        assert catalog.find(name) is not None
+        for system in describe(name).systems:
+            found = catalog.find(system.upper().replace(" ", "-"))
+            assert found is not None and found.name == name, system
+    assert catalog.find("") is None and catalog.find("nobody's") is None
+    assert catalog.nearest("hgx h10") == "hgx-h100"
+
+    own = (Path(topologies.__file__).parent / "catalog" / "hgx-h100.toml").read_text(encoding="utf-8")
+    own = re.sub(r"(?m)^systems = .*$", 'aliases = ["Azure ND H100 v5"]', own)
+    (tmp_path / "box-7.toml").write_text(
+        own.replace('name = "hgx-h100"', 'name = "mine"', 1), encoding="utf-8"
+    )
+    found = Systems(tmp_path)
+    assert {found.find(n).name for n in ("Box 7", "mine", "azure nd h100 v5")} == {"mine"}  # type: ignore[union-attr]
+    assert found.find("hgx-h100").name == "hgx-h100"  # type: ignore[union-attr]
+    (tmp_path / "twin.toml").write_text(
+        own.replace('name = "hgx-h100"', 'name = "mine"', 1), encoding="utf-8"
+    )
+    with pytest.raises(MachineError, match="both answer to"):
+        Systems(tmp_path)
+    with pytest.raises(FormatError, match="no folder"):
+        Systems(tmp_path / "nowhere")

@@ -1,0 +1,204 @@
+"""What the simulator says of a measured point: from a row of a table to a run.
+
+A row names a system, some hosts and the chips used on each of them; the chips
+of a partly used host are its first ones. What a measured collective is to the
+simulator: ``sendrecv`` is a ring of sends at once (nccl-tests), ``p2p_write``
+and ``p2p_read`` one message between the first chips of two hosts, or two chips
+of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sim.fabric import Fabric, compile_fabric
+from sim.libraries import Library
+from sim.run import collective
+from sim.world import World
+from topologies.errors import ChipweaveError, MachineError
+
+if TYPE_CHECKING:
+    from topologies.description import MachineDescription
+
+__all__ = ["ALGORITHMS", "Point", "Predicted", "Predictor"]
+
+#: What tables call an algorithm, in lower case: the project's name.
+ALGORITHMS = {
+    "ring": "ring",
+    "tree": "double_binary_tree",
+    "recursive_doubling": "recursive_doubling",
+    "halving_doubling": "halving_doubling",
+    "pat": "pat",
+}
+
+#: Collectives of measurements that are one message between two chips.
+ONE_MESSAGE = ("send", "p2p_write", "p2p_read")
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What was measured, without the time.
+
+    Attributes
+    ----------
+    collective : str
+        One of `sim.measurements.KINDS`.
+    ranks : int
+    nodes, per_node : int
+        Hosts, and chips used on each; 0 where nothing is known.
+    size : float
+        Bytes as nccl-tests counts them.
+    algorithm, protocol : str
+        As forced, or ``""``.
+    """
+
+    collective: str
+    ranks: int
+    nodes: int
+    per_node: int
+    size: float
+    algorithm: str = ""
+    protocol: str = ""
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Point:
+        """From a row of `sim.measurements.read`."""
+        return cls(
+            str(row["collective"]), int(row["n_ranks"]), int(row["n_nodes"]), int(row["chips_per_node"]),
+            float(row["message_bytes"]), str(row["algorithm"]), str(row["protocol"]),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """What the simulator says.
+
+    Attributes
+    ----------
+    time : float
+        Seconds; nan where it cannot say.
+    algorithm, protocol : str
+        What ran.
+    remark : str
+        Why there is no time, or what was taken differently from the row.
+    """
+
+    time: float
+    algorithm: str = ""
+    protocol: str = ""
+    remark: str = ""
+
+
+class Predictor:
+    """Simulates measured points; graphs and answers are kept.
+
+    Parameters
+    ----------
+    library : Library or str, optional
+        In place of each machine's own.
+    estimate : str
+        Which end of the machines' soft figures; see `topologies.machine`.
+
+    Examples
+    --------
+    >>> from topologies.machines import describe
+    >>> point = Point("all_reduce", ranks=2, nodes=2, per_node=1, size=1 << 20)
+    >>> Predictor().predict(describe("hgx-h100"), point).remark
+    ''
+    """
+
+    def __init__(self, library: Library | str | None = None, estimate: str = "nominal") -> None:
+        self.library = library
+        self.estimate = estimate
+        self._fabrics: dict[tuple[str, int], Fabric] = {}
+        self._known: dict[tuple[str, Point], Predicted] = {}
+
+    def predict(self, machine: MachineDescription, point: Point) -> Predicted:
+        """Simulate one point on a machine."""
+        key = (machine.name, point)
+        if key not in self._known:
+            try:
+                self._known[key] = self._simulate(machine, point)
+            except ChipweaveError as error:
+                self._known[key] = Predicted(float("nan"), remark=str(error))
+        return self._known[key]
+
+    def fabric(self, machine: MachineDescription, point: Point) -> tuple[Fabric, list[int]]:
+        """Where a point ran: the fabric, and the chips in rank order.
+
+        Raises
+        ------
+        MachineError
+            If the machine has not so many chips.
+        """
+        host = machine.host.chips.value
+        chips = ranked(point, host)
+        hosts = max(max(chips) // host + 1, point.nodes)
+        count = min(max(hosts * host, max(chips) + 1), machine.limits.chips.value)
+        if max(chips) >= count:
+            raise MachineError(
+                f"{machine.name}: {point.ranks} ranks on {point.nodes or 'any number of'} hosts need chip "
+                f"{max(chips)}, but the machine has at most {count} chips"
+            )
+        key = (machine.name, count)
+        if key not in self._fabrics:
+            import topologies
+
+            self._fabrics[key] = compile_fabric(topologies.machine(machine, count, estimate=self.estimate))
+        return self._fabrics[key], chips
+
+    def _simulate(self, machine: MachineDescription, point: Point) -> Predicted:
+        fabric, chips = self.fabric(machine, point)
+        if point.collective.startswith("moe_"):
+            return Predicted(float("nan"), remark="expert kernels are no collective of a library")
+        if point.collective == "sendrecv" or point.collective in ONE_MESSAGE:
+            return self._messages(fabric, chips, point)
+        options: dict[str, Any] = {"ranks": chips, "library": self.library}
+        remarks = []
+        for what, given, known in (
+            ("algorithm", point.algorithm, ALGORITHMS.get(point.algorithm.lower().replace(" ", "_"))),
+            ("protocol", point.protocol, point.protocol.lower() or None),
+        ):
+            if given:
+                options[what] = known or "auto"
+                if known is None:
+                    remarks.append(f"{what} {given!r} is not modelled: the library's choice")
+        try:
+            run = collective(point.collective, fabric, point.size, **options)
+        except ChipweaveError as error:
+            if "auto" in (options.get("algorithm", "auto"), options.get("protocol", "auto")):
+                raise
+            remarks.append(f"as forced it cannot run ({error}): the library's choice")
+            run = collective(point.collective, fabric, point.size, ranks=chips, library=self.library)
+        return Predicted(run.time, run.algorithm, run.protocol, "; ".join(remarks))
+
+    def _messages(self, fabric: Fabric, chips: list[int], point: Point) -> Predicted:
+        world = World(fabric, library=self.library)
+        pairs = [(chips[0], chips[-1])]
+        if point.collective == "sendrecv":
+            pairs = [(a, b) for a, b in zip(chips, [*chips[1:], chips[0]], strict=True) if a != b]
+        sends = [world.send(a, b, point.size) for a, b in pairs]
+        world.run(until=world.env.all_of(sends))
+        time = world.now
+        world.close()
+        return Predicted(time, "direct", "")
+
+
+def ranked(point: Point, host: int) -> list[int]:
+    """Chips of the ranks in order, on hosts of ``host`` chips.
+
+    Examples
+    --------
+    Two chips on each of two hosts of eight, and five ranks on two hosts:
+
+    >>> ranked(Point("all_reduce", 4, 2, 2, 8.0), 8), ranked(Point("all_reduce", 5, 2, 0, 8.0), 4)
+    ([0, 1, 8, 9], [0, 1, 2, 4, 5])
+    """
+    nodes = point.nodes or -(-point.ranks // (min(point.per_node, host) or host))
+    each = max(-(-point.ranks // nodes), 1)
+    if each > host:
+        # A "node" of the table that is larger than a host: a rack, or a box counted as one.
+        return list(range(point.ranks))
+    return [rank // each * host + rank % each for rank in range(point.ranks)]
