@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from topologies.description import MachineDescription
 
-__all__ = ["ESTIMATES", "describe", "machine", "machines", "names"]
+__all__ = ["ESTIMATES", "describe", "machine", "machines", "names", "scale_up_rate"]
 
 #: Which end of the soft figures a graph is built with; low is the slower machine.
 ESTIMATES = ("low", "nominal", "high")
@@ -185,7 +185,7 @@ def _row(described: MachineDescription) -> dict[str, object]:
         "chip": described.chip.name,
         "chips_per_host": described.host.chips.value,
         "domain": domain.chips.value,
-        "scale_up": _scale_up_rate(described),
+        "scale_up": scale_up_rate(described),
         "scale_out": (
             float("nan")
             if nic is None
@@ -199,7 +199,7 @@ def _row(described: MachineDescription) -> dict[str, object]:
     }
 
 
-def _scale_up_rate(described: MachineDescription) -> float:
+def scale_up_rate(described: MachineDescription) -> float:
     """Bytes/s that one chip (of a full domain; the best connected) can send inside it."""
     domain = described.scale_up
     each = float(domain.link.bandwidth.value)
