@@ -38,7 +38,7 @@ def names() -> list[str]:
     Examples
     --------
     >>> names()[:3]
-    ['atlas-800', 'atlas-800t-a2', 'atlas-950']
+    ['a100-bridge', 'arc-pro-b60', 'atlas-800']
     """
     return sorted(path.stem for path in _CATALOG.glob("*.toml"))
 
