@@ -39,7 +39,8 @@ def fabric_bound(fabric: Fabric, nodes: IntArray, groups: IntArray | None, sched
         return 0.0
     out = np.bincount(fabric.tail, weights=fabric.bandwidth, minlength=len(fabric.nodes))
     into = np.bincount(fabric.head, weights=fabric.bandwidth, minlength=len(fabric.nodes))
-    latency = float(fabric.latency_ps[np.isin(fabric.tail, nodes)].min(initial=0)) / PS_PER_SECOND
+    # Whatever a rank sends passes one of its links first.
+    latency = float(fabric.latency_ps[np.isin(fabric.tail, nodes)].min()) / PS_PER_SECOND
     matrix = None
     if schedule.kind == "all_to_all" and schedule.chunk_bytes is not None:
         matrix = schedule.chunk_bytes.reshape(p, p)

@@ -87,14 +87,13 @@ class Run:
 
     @property
     def algbw(self) -> float:
-        """Size over time, bytes/s; infinite for one rank alone, which needs no time."""
-        return self.size / self.time if self.time > 0 else float("inf")
+        """Size over time, bytes/s; 0 where no time passes, as for one rank alone: nothing moves."""
+        return self.size / self.time if self.time > 0 else 0.0
 
     @property
     def busbw(self) -> float:
         """Bus bandwidth, bytes/s: ``algbw`` times nccl-tests' factor; 0 for one rank alone."""
-        factor = bus_factor(self.kind, self.ranks) if self.kind != "barrier" else 0.0
-        return self.algbw * factor if factor else 0.0
+        return self.algbw * (bus_factor(self.kind, self.ranks) if self.kind != "barrier" else 0.0)
 
     @property
     def efficiency(self) -> float:
@@ -199,7 +198,7 @@ class Run:
         return f"estimated {units.format_time(best)}"
 
     def to_dict(self) -> dict[str, Any]:
-        """The run as plain numbers and text, fit for JSON."""
+        """The run as plain numbers and text, fit for JSON: every number is finite."""
         return {
             "machine": self.fabric.name,
             "chips": self.fabric.ranks,

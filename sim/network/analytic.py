@@ -12,6 +12,7 @@ import simpy
 
 from sim.clock import Clock
 from sim.fabric import Fabric
+from sim.network import standstill
 from sim.network.contention_free import run_ahead
 from sim.network.job import Cost, Finished, Job
 from sim.schedule import FloatArray
@@ -36,6 +37,7 @@ class AnalyticNetwork:
         self, clock: Clock, fabric: Fabric, capacity: FloatArray, *, fast_forward: bool = True
     ) -> None:
         self.clock = clock
+        self._fabric = fabric
         self.capacity = capacity.copy()
         self.cost = Cost()
         self._fast_forward = fast_forward
@@ -80,4 +82,4 @@ class AnalyticNetwork:
 
     def stuck(self) -> str:
         """Why nothing can happen any more, in words."""
-        return f"nothing can happen any more: {self.where()}"
+        return standstill.explain(self._fabric, self.clock.now_ps, [], self.where())

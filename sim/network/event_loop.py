@@ -14,6 +14,7 @@ from sim.network.arena import Arena
 from sim.network.job import Cost, Finished, Job
 from sim.network.kernels import events, state
 from sim.network.kernels.maxplus import TIERS
+from sim.network.standstill import Held
 from sim.schedule import FloatArray, IntArray
 from sim.transfers import Loaded
 from topologies.errors import CapacityError
@@ -183,13 +184,13 @@ class EventLoop:
                 total += _on_links(one.loaded, through, total.size)
         return total
 
-    def waiting(self) -> list[tuple[Job, int, int, int]]:
-        """Transfers that hold links without moving: (job, source, destination, limiting link)."""
+    def waiting(self) -> list[Held]:
+        """Transfers that hold links without moving."""
         t, r = self.state.transfers, self.state.ranks
         stuck = np.flatnonzero((t[:, state.STATUS] == state.ACTIVE) & (self.state.flows[:, state.RATE] <= 0))
         return [
-            (
-                self.jobs[int(r[t[f, state.SRC], state.JOB])].job,
+            Held(
+                self.jobs[int(r[t[f, state.SRC], state.JOB])].job.name,
                 int(r[t[f, state.SRC], state.NUMBER]),
                 int(r[t[f, state.DST], state.NUMBER]),
                 int(t[f, state.LIMIT]),
@@ -202,7 +203,7 @@ class EventLoop:
         lines = []
         for number, running in self.jobs.items():
             left = int(self.state.jobs[number, state.RANKS_LEFT])
-            lines.append(f"{running.job.name}: {left} of {running.job.nodes.size} ranks under way")
+            lines.append(f"{running.job.name}: {left} of {running.job.nodes.size} ranks still under way")
         return "; ".join(lines)
 
     # ------------------------------------------------------------- the arrays

@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 import simpy
 
-from sim.clock import FOREVER, Clock, seconds
+from sim.clock import FOREVER, Clock
 from sim.fabric import Fabric
+from sim.network import standstill
 from sim.network.contention_free import Cut, run_ahead
 from sim.network.event_loop import EventLoop
 from sim.network.job import Cost, Finished, Job
@@ -194,15 +195,6 @@ class FluidNetwork:
 
     def stuck(self) -> str:
         """Why nothing can happen any more, in words."""
-        f = self.fabric
-        waiting = self.loop.waiting()
-        if not waiting:
-            return f"{f.name}: nothing can happen any more, and not all is done: {self.where()}"
-        job, src, dst, link = waiting[0]
-        tail, head = f.nodes[int(f.tail[link])], f.nodes[int(f.head[link])]
-        return (
-            f"{f.name}: at {seconds(self.loop.now_ps):.9g} s nothing can happen any more: "
-            f"{len(waiting)} transfers wait, the first of {job.name} from rank {src} to rank {dst} "
-            f"for link {tail!r} -> {head!r} with "
-            f"bandwidth 0; set the link up again with set_link"
-        )
+        # The loop may have run ahead of the clock.
+        now = max(self.clock.now_ps, self.loop.now_ps)
+        return standstill.explain(self.fabric, now, self.loop.waiting(), self.where())

@@ -18,6 +18,7 @@ import simpy
 
 from sim.clock import PS_PER_SECOND, Clock
 from sim.fabric import Fabric
+from sim.network import standstill
 from sim.network.job import Cost, Finished, Job
 from sim.schedule import FloatArray, IntArray
 from sim.transfers import TICK, load
@@ -188,14 +189,13 @@ class ReferenceNetwork:
         )
 
     def stuck(self) -> str:
-        """Why nothing happens any more, in words."""
-        held = [t for t in self._active if t.rate <= 0]
-        text = f"{self.fabric.name}: at {self.clock.now:.9g} s nothing can happen any more: {self.where()}"
-        for t in held[:1]:
-            down = next(link for link, _ in t.links if self.capacity[link] <= 0)
-            tail, head = self.fabric.nodes[self.fabric.tail[down]], self.fabric.nodes[self.fabric.head[down]]
-            text += f"; rank {t.src} to rank {t.dst} waits for link {tail!r} -> {head!r} with bandwidth 0"
-        return text
+        """Why nothing can happen any more, in words."""
+        held = [
+            standstill.Held(t.job.job.name, t.src, t.dst, next(l for l, _ in t.links if self.capacity[l] <= 0))
+            for t in self._active
+            if t.rate <= 0
+        ]
+        return standstill.explain(self.fabric, self.clock.now_ps, held, self.where())
 
     # ------------------------------------------------------------------ inside
 

@@ -74,6 +74,28 @@ def test_a_link_that_fails_for_ever(network: str) -> None:
         assert "\n" not in message
 
 
+@pytest.mark.parametrize("network", EXACT)
+def test_every_link_that_holds_somebody_is_named(network: str) -> None:
+    """Links that are merely down, or full, are not; of many transfers three are named."""
+    world = world_of(star(8), network=network)
+    for chip in (0, 1, 5):
+        world.set_link(chip, "switch0", up=False)
+    for chip in range(3):
+        world.send(chip, 4, "1 MB")
+    with pytest.raises(SimulationError) as caught:
+        world.run()
+    assert str(caught.value) == (
+        "switch-8: at 2.2e-05 s nothing can happen any more: send 0-4 from rank 0 to rank 1, "
+        "send 1-4 from rank 0 to rank 1 cannot move on link 0 -> 'switch0', link 1 -> 'switch0' "
+        "with bandwidth 0; set the link up again with set_link"
+    )
+    world = world_of(star(8), network=network)
+    world.set_link("switch0", 4, up=False)
+    done = world.collective("gather", "1 MB", algorithm="mesh", root=4)
+    with pytest.raises(SimulationError, match=r"and 4 more transfers .* 'switch0' -> 4 with bandwidth 0"):
+        world.run(until=done)
+
+
 def test_a_changed_link_stays_changed() -> None:
     """For jobs that start later, and until it is given its own bandwidth back."""
     world = world_of()

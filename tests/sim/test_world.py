@@ -298,9 +298,6 @@ def test_an_exception_of_the_users_own_passes() -> None:
         world.run()
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="the message ends in a colon with nothing behind it"
-)
 @pytest.mark.parametrize("network", EVERY)
 def test_waiting_for_nothing_is_an_error(network: str) -> None:
     world = world_of(network=network)
