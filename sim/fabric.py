@@ -35,7 +35,7 @@ class Fabric:
     Attributes
     ----------
     nodes : list of N node names
-    kind, level, host, domain, rail : int32 arrays, shape (N,)
+    kind, level, host, domain, rail, pod : int32 arrays, shape (N,)
         ``kind`` indexes `KINDS`; the others are -1 where the graph says nothing.
     rank_nodes : int64 array, shape (p,)
         Node of each chip, in the graph's order.
@@ -68,6 +68,7 @@ class Fabric:
     host: Ints
     domain: Ints
     rail: Ints
+    pod: Ints
     rank_nodes: IntArray
     tail: Ints
     head: Ints
@@ -238,6 +239,7 @@ def compile_fabric(graph: nx.Graph[Any] | Fabric) -> Fabric:
         host=_integers(attributes, "host"),
         domain=_integers(attributes, "domain"),
         rail=_integers(attributes, "rail"),
+        pod=_integers(attributes, "pod"),
         rank_nodes=np.flatnonzero(kind == 0).astype(np.int64),
         tail=tail.astype(np.int32),
         head=head.astype(np.int32),

@@ -53,7 +53,7 @@ def dragonfly(
     Returns
     -------
     networkx.Graph
-        Routed by ``shortest``; the group of a switch is its ``pod``.
+        Routed by ``minimal``; the group of a switch is its ``pod``.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def dragonfly(
     p = count(chips_per_switch, "dragonfly: chips_per_switch")
     links = _links("dragonfly", bandwidth, latency)
     pairs = _global_pairs("dragonfly", g, a, global_links)
-    graph = empty(f"dragonfly-{g}x{a}x{p}", g * a * p, routing="shortest")
+    graph = empty(f"dragonfly-{g}x{a}x{p}", g * a * p, routing="minimal")
     name = [f"switch{i}" for i in range(g * a)]
     graph.add_nodes_from((s, {"kind": "switch", "pod": i // a}) for i, s in enumerate(name))
     graph.add_edges_from(((c, name[c // p]) for c in range(g * a * p)), **links[0])
@@ -107,7 +107,7 @@ def dragonfly_plus(
     Returns
     -------
     networkx.Graph
-        Routed by ``shortest``; the group of a switch is its ``pod``.
+        Routed by ``minimal``; the group of a switch is its ``pod``.
 
     Raises
     ------
@@ -129,7 +129,7 @@ def dragonfly_plus(
     p = count(chips_per_leaf, f"{what}: chips_per_leaf")
     links = _links(what, bandwidth, latency)
     pairs = _global_pairs(what, g, above, global_links)
-    graph = empty(f"dragonfly-plus-{g}x{below}x{above}x{p}", g * below * p, routing="shortest")
+    graph = empty(f"dragonfly-plus-{g}x{below}x{above}x{p}", g * below * p, routing="minimal")
     leaf = [f"leaf{i}" for i in range(g * below)]
     spine = [f"spine{i}" for i in range(g * above)]
     graph.add_nodes_from((s, {"kind": "switch", "pod": i // below}) for i, s in enumerate(leaf))

@@ -33,8 +33,9 @@ __all__ = [
 #: What a node can be.
 KINDS = ("chip", "switch", "nic", "host")
 
-#: Values of the graph attributes ``routing`` and ``domain_routing``. ``minimal``
-#: and ``ecmp`` are ``shortest`` by the names that dragonflies and Ethernet use.
+#: Values of the graph attributes ``routing`` and ``domain_routing``. ``minimal`` is
+#: for dragonflies: fewest links between pods, then fewest in all; ``ecmp`` is
+#: ``shortest`` by the name that Ethernet uses.
 ROUTINGS = ("up_down", "dimension_order", "shortest", "minimal", "ecmp")
 
 #: Memory of a chip with its share of switches and links in networkx: measured at

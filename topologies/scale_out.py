@@ -53,7 +53,7 @@ def attach_fabric(
         leaf["efficiency"] = fabric.leaf.efficiency.at(estimate)
     if fabric.shape == "dragonfly":
         _attach_dragonfly(graph, machine.name, fabric, nics, leaf, estimate)
-        return "shortest"
+        return "minimal"
     _attach_clos(graph, machine, fabric, nics, leaf, estimate)
     return "up_down"
 

@@ -145,6 +145,7 @@ def shortest(
     dst: Array,
     zone: Array,
     transit: Array,
+    cost: Array,
     in_start: Array,
     in_link: Array,
     tail: Array,
@@ -154,19 +155,24 @@ def shortest(
     address: Array,
     latency: Array,
     distance: Array,
+    known: Array,
     queue: Array,
+    waiting: Array,
     link: Array,
     piece: Array,
     length: Array,
     delay: Array,
 ) -> int:
-    """Paths of fewest links; equal choices by the destination's digits.
+    """Paths of least cost; equal choices by the destination's digits.
 
-    One breadth-first search a destination (a destination with a single way in is
-    searched for from there, so that chips under one switch share it), backwards
-    over links into nodes of the destination's zone; only ``transit`` nodes are
-    passed through. ``order`` sorts the transfers by destination. ``distance`` must
-    be -1 everywhere and is left so.
+    A link costs 1, or more than any path of such links, so that those are counted
+    first. One search a destination (a destination with a single way in is searched
+    for from there, so that chips under one switch share it), backwards over links
+    into nodes of the destination's zone; only ``transit`` nodes are passed through.
+    The queue is first in, first out: breadth first where all links cost 1, and
+    where a cheaper way to a node turns up later it is queued again (Moore 1959).
+    ``order`` sorts the transfers by destination. ``distance`` must be -1 everywhere
+    and is left so, as must ``waiting`` be false.
 
     Returns the number of entries written, or -1 - needed if ``link`` is too short.
     """
@@ -192,30 +198,41 @@ def shortest(
             final = -1
         if goal != target:
             for q in range(reached):
-                distance[queue[q]] = -1
+                distance[known[q]] = -1
             target = goal
             distance[goal] = 0
-            queue[0] = goal
-            reached, done = 1, 0
-            while done < reached:
-                v = queue[done]
-                done += 1
+            known[0] = queue[0] = goal
+            reached, first, queued = 1, 0, 1
+            while queued > 0:
+                v = queue[first]
+                first = (first + 1) % queue.size
+                queued -= 1
+                waiting[v] = False
                 if v != goal and not transit[v]:
                     continue
                 for e in range(in_start[v], in_start[v + 1]):
                     u = tail[in_link[e]]
-                    if distance[u] < 0 and zone[u] == zone[goal]:
-                        distance[u] = distance[v] + 1
-                        queue[reached] = u
+                    if zone[u] != zone[goal]:
+                        continue
+                    through = distance[v] + cost[in_link[e]]
+                    if distance[u] < 0:
+                        known[reached] = u
                         reached += 1
+                    elif distance[u] <= through:
+                        continue
+                    distance[u] = through
+                    if not waiting[u]:
+                        waiting[u] = True
+                        queue[(first + queued) % queue.size] = u
+                        queued += 1
         piece[i] = at
         length[i] = 0
         if distance[s] < 0:
             continue
-        hops = distance[s] + (1 if final >= 0 else 0)
+        hops = distance[s] % (distance.size + 1) + (1 if final >= 0 else 0)
         if at + hops > link.size:
             for q in range(reached):
-                distance[queue[q]] = -1
+                distance[known[q]] = -1
             return int(-1 - (at + hops))
         v = s
         stride = 1
@@ -224,12 +241,12 @@ def shortest(
             n = 0
             for e in range(out_start[v], out_start[v + 1]):
                 w = head[out_link[e]]
-                if distance[w] == distance[v] - 1 and (w == goal or transit[w]):
+                if distance[w] == distance[v] - cost[out_link[e]] and (w == goal or transit[w]):
                     n += 1
             pick = (address[d] // stride) % n
             for e in range(out_start[v], out_start[v + 1]):
                 w = head[out_link[e]]
-                if distance[w] == distance[v] - 1 and (w == goal or transit[w]):
+                if distance[w] == distance[v] - cost[out_link[e]] and (w == goal or transit[w]):
                     if pick == 0:
                         link[at] = out_link[e]
                         at += 1
@@ -245,7 +262,7 @@ def shortest(
         length[i] = hops
         delay[i] = lag
     for q in range(reached):
-        distance[queue[q]] = -1
+        distance[known[q]] = -1
     return at
 
 

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ROUTINGS", "Router"]
 
-#: Names that ``routing=`` takes. ``minimal`` (dragonfly) and ``ecmp`` are
-#: ``shortest`` by other names: fewest hops, equal choices by digits.
+#: Names that ``routing=`` takes. ``shortest`` is fewest links, equal choices by
+#: digits; ``ecmp`` is another name for it; ``minimal`` (dragonfly) counts links
+#: between pods first (Kim et al., ISCA 2008: one where one suffices).
 ROUTINGS = ("up_down", "dimension_order", "shortest", "minimal", "ecmp")
 
 Ints = npt.NDArray[np.int32]
@@ -190,7 +191,7 @@ class Router:
             which = self._keep(parts, which, self._climbers[inside].paths(self.fabric, self.address, s, d))
         if which.size:
             s, d = np.ascontiguousarray(src[which]), np.ascontiguousarray(dst[which])
-            which = self._keep(parts, which, self._shortest(s, d, scope))
+            which = self._keep(parts, which, self._shortest(s, d, scope, routing))
         return which
 
     @staticmethod
@@ -206,7 +207,7 @@ class Router:
             parts.append((which[found], kept))
         return which[~found]
 
-    def _shortest(self, src: IntArray, dst: IntArray, scope: str) -> Paths:
+    def _shortest(self, src: IntArray, dst: IntArray, scope: str, routing: str) -> Paths:
         from sim.routing import kernels
 
         f = self.fabric
@@ -223,15 +224,20 @@ class Router:
             zone, transit = f.host, ~chip & (f.domain < 0)
         else:
             zone, transit = np.zeros(nodes, dtype=np.int32), f.domain < 0
+        apart = np.zeros(f.links, dtype=np.bool_)
+        if routing == "minimal":
+            from_pod, to_pod = f.pod[f.tail], f.pod[f.head]
+            apart = (from_pod >= 0) & (to_pod >= 0) & (from_pod != to_pod)
         by_destination = np.argsort(dst, kind="stable")
         room = 16 * src.size
         while True:
             link = np.empty(room, dtype=np.int32)
             piece, length, delay = (np.zeros(src.size, dtype=np.int64) for _ in range(3))
             used = kernels.shortest(
-                by_destination, src, dst, zone, transit, self._in[0], self._in[1], f.tail, f.out_start,
-                f.out_link, f.head, self.address, f.latency_ps, np.full(nodes, -1, dtype=np.int32),
-                np.empty(nodes, dtype=np.int64), link, piece, length, delay,
+                by_destination, src, dst, zone, transit, np.where(apart, nodes + 2, 1), self._in[0],
+                self._in[1], f.tail, f.out_start, f.out_link, f.head, self.address, f.latency_ps,
+                np.full(nodes, -1, dtype=np.int64), np.empty(nodes, dtype=np.int64),
+                np.empty(nodes, dtype=np.int64), np.zeros(nodes, dtype=np.bool_), link, piece, length, delay,
             )  # fmt: skip
             if used >= 0:
                 break

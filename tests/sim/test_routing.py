@@ -241,19 +241,39 @@ def test_dragonflies_have_three_links_between_switches_at_most(g: int, a: int, p
     assert 1 <= longest <= 3
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="fewest links may lead over two global ones, where minimal routing takes one",
-)
 @pytest.mark.parametrize(("g", "a", "p"), [(3, 2, 2), (5, 4, 1), (9, 4, 2)])
 def test_dragonflies_pass_one_global_link_at_most(g: int, a: int, p: int) -> None:
     """Minimal routing stays in the groups of source and destination (Kim et al. 2008)."""
     graph = topologies.dragonfly(g, a, p, **LINK)
-    fabric, paths, pairs = route(graph, "minimal")
+    fabric, paths, pairs = route(graph)
+    assert fabric.routing == "minimal"
+    assert_valid(fabric, paths, pairs)
     for i in range(len(pairs)):
         pods = [graph.nodes[n]["pod"] for n in nodes_of(fabric, paths, i)[1:-1]]
         assert sum(x != y for x, y in pairwise(pods)) == (pods[0] != pods[-1])
+
+
+@given(st.integers(2, 5), st.integers(1, 4), st.data())
+def test_minimal_counts_links_between_pods_first(pods: int, size: int, data: st.DataObject) -> None:
+    """As Dijkstra finds it, a link between pods being worth a thousand others, on any switches in pods."""
+    switches = [(pod, s) for pod in range(pods) for s in range(size)]
+    every = [*pairwise(switches), *data.draw(st.lists(st.tuples(*[st.sampled_from(switches)] * 2), max_size=12))]
+    graph = nx.Graph(routing="minimal")
+    graph.add_nodes_from((str(s), {"kind": "switch", "pod": s[0]}) for s in switches)
+    graph.add_nodes_from(range(len(switches)), kind="chip")
+    graph.add_edges_from(((c, str(s)) for c, s in enumerate(switches)), **LINK)
+    graph.add_edges_from(((str(a), str(b)) for a, b in every if a != b), **LINK)
+    fabric, paths, pairs = route(graph)
+    assert_valid(fabric, paths, pairs)
+
+    def cost(a: Any, b: Any, _: Any) -> int:
+        between = {graph.nodes[n].get("pod") for n in (a, b)} - {None}
+        return 1000 if len(between) == 2 else 1
+
+    for i, (s, d) in enumerate(pairs):
+        passed = nodes_of(fabric, paths, i)
+        least = nx.dijkstra_path_length(graph, fabric.nodes[s], fabric.nodes[d], weight=cost)
+        assert sum(cost(a, b, {}) for a, b in pairwise(passed)) == least
 
 
 # ---------------------------------------------------------------- scopes: domain, host, scale-out
