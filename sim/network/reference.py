@@ -191,7 +191,9 @@ class ReferenceNetwork:
     def stuck(self) -> str:
         """Why nothing can happen any more, in words."""
         held = [
-            standstill.Held(t.job.job.name, t.src, t.dst, next(l for l, _ in t.links if self.capacity[l] <= 0))
+            standstill.Held(
+                t.job.job.name, t.src, t.dst, next(l for l, _ in t.links if self.capacity[l] <= 0)
+            )
             for t in self._active
             if t.rate <= 0
         ]

@@ -257,7 +257,10 @@ def test_dragonflies_pass_one_global_link_at_most(g: int, a: int, p: int) -> Non
 def test_minimal_counts_links_between_pods_first(pods: int, size: int, data: st.DataObject) -> None:
     """As Dijkstra finds it, a link between pods being worth a thousand others, on any switches in pods."""
     switches = [(pod, s) for pod in range(pods) for s in range(size)]
-    every = [*pairwise(switches), *data.draw(st.lists(st.tuples(*[st.sampled_from(switches)] * 2), max_size=12))]
+    every = [
+        *pairwise(switches),
+        *data.draw(st.lists(st.tuples(*[st.sampled_from(switches)] * 2), max_size=12)),
+    ]
     graph = nx.Graph(routing="minimal")
     graph.add_nodes_from((str(s), {"kind": "switch", "pod": s[0]}) for s in switches)
     graph.add_nodes_from(range(len(switches)), kind="chip")
