@@ -16,7 +16,8 @@ from scenarios.outputs import OutputFolder
 from scenarios.processes import processors, spread
 from scenarios.progress import progress
 from scenarios.survey import SERIAL_CHIPS, Survey, file_size, new_table, question, show, survey, survey_parser
-from scenarios.upgrades import SCALE_OUT, best, upgrades
+from scenarios.upgrades import upgrades
+from sim.sensitivity import SCALE_OUT, best
 
 if TYPE_CHECKING:
     import pandas as pd

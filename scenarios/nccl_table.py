@@ -177,7 +177,7 @@ def row_text(kind: str, row: Row) -> str:
 
 def footer(rows: Sequence[Row], notes: Sequence[str]) -> Iterator[str]:
     """Lines below the rows; the average counts every row alike, as nccl-tests does."""
-    yield from (f"# {note}" for note in notes)
+    yield from (f"# {note}".rstrip() for note in notes)
     yield f"# {'Out of bounds values':<20} : 0 OK"
     yield f"# {'Avg bus bandwidth':<20} : {_average(rows):g}"
 

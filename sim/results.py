@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from sim.bounds import bus_factor
 from sim.clock import PS_PER_SECOND
+from sim.explain import Section, explain
 from sim.fabric import Fabric
 from sim.network.job import CAUSES, Cost, Finished
 from sim.plan import Plan
@@ -44,6 +46,8 @@ class Run:
         Seconds that no algorithm can beat on this fabric.
     cost : Cost
         Events, transfers, solves, rounds, and rounds jumped over.
+    rerun : callable
+        What `again` calls.
     """
 
     fabric: Fabric
@@ -54,6 +58,7 @@ class Run:
     time: float
     lower_bound: float
     cost: Cost
+    rerun: Callable[..., Run] = field(repr=False)
 
     @property
     def kind(self) -> str:
@@ -147,55 +152,55 @@ class Run:
         ]
         return pd.DataFrame(rows, columns=["label", "repeat", "transfers", "bytes", "reduce"])
 
+    @cached_property
+    def utilisation(self) -> FloatArray:
+        """Share of each link's bandwidth that was used over the whole run, shape (links,), 0 to 1."""
+        if self.time <= 0:
+            return np.zeros(self.fabric.links)
+        return np.asarray(self.carried / (self.fabric.bandwidth * self.time), dtype=np.float64)
+
     def hottest(self, count: int = HOTTEST) -> list[tuple[str, str, float]]:
         """The busiest links: (link, tier, utilisation), busiest first."""
-        if self.time <= 0:
-            return []
-        used = self.carried / (self.fabric.bandwidth * self.time)
-        order = np.argsort(-used, kind="stable")[:count]
-        f = self.fabric
+        f, used = self.fabric, self.utilisation
         return [
             (f"{f.nodes[f.tail[l]]} -> {f.nodes[f.head[l]]}", f.tiers[f.tier[l]], float(used[l]))
-            for l in order
+            for l in np.argsort(-used, kind="stable")[:count]
             if used[l] > 0
         ]
 
-    def explain(self) -> str:
-        """What bounded the time, in words and figures."""
-        if self.ranks == 1:
-            return f"{self.kind} of {units.format_size(self.size)} by one chip alone: nothing to send."
-        lines = [
-            f"{self.kind} of {units.format_size(self.size)} by {self.ranks} chips of {self.fabric.name}: "
-            f"{units.format_time(self.time)}, bus bandwidth {units.format_bandwidth(self.busbw)}.",
-            f"Algorithm {self.algorithm}, protocol {self.protocol} of {self.library}"
-            + (f" ({self._alternatives()})." if self.plan.choice.estimates else ", as asked."),
-            "Where the time went (critical path of the last rank):",
-        ]
-        for cause, spent in sorted(self.breakdown.items(), key=lambda item: -item[1]):
-            if spent > 0:
-                lines.append(
-                    f"  {cause:<28} {units.format_time(spent):>10}  {100 * spent / self.time:5.1f} %"
-                )
-        hot = self.hottest()
-        if hot:
-            lines.append("Hottest links (share of their bandwidth over the whole run):")
-            lines += [f"  {link:<28} {tier:<12} {100 * used:5.1f} %" for link, tier, used in hot]
-        lines.append(
-            f"Lower bound {units.format_time(self.lower_bound)}: "
-            f"the run takes {1 / self.efficiency:.3g} times that."
-            if self.efficiency > 0
-            else "No lower bound."
-        )
-        return "\n".join(lines)
+    def again(self, **changes: Any) -> Run:
+        """The same request once more, with something changed.
 
-    def _alternatives(self) -> str:
-        items = list(self.plan.choice.estimates.items())
-        _, best = items[0]
-        for (name, protocol), value in items[1:]:
-            if name != self.algorithm:
-                other = f"next best {name}, {protocol}: {units.format_time(value)}"
-                return f"estimated {units.format_time(best)}; {other}"
-        return f"estimated {units.format_time(best)}"
+        Parameters
+        ----------
+        **changes
+            Arguments of `sim.collective` (``size``, ``algorithm``, ``network``, ...),
+            ``options`` (a dict) for the algorithm's own, and ``fabric`` for the graph.
+
+        Examples
+        --------
+        >>> import sim, topologies
+        >>> run = sim.all_reduce(topologies.switch(4, bandwidth="50 GB/s", latency="1 us"), "1 MiB")
+        >>> run.again(size="2 MiB").time > run.time
+        True
+        """
+        return self.rerun(**changes)
+
+    def explanation(self, *, rerun: bool | None = None) -> list[Section]:
+        """What bounded the time, section by section; see `explain`."""
+        return explain(self, rerun=rerun)
+
+    def explain(self, *, rerun: bool | None = None) -> str:
+        """What bounded the time, in words and figures.
+
+        Parameters
+        ----------
+        rerun : bool, optional
+            Whether to run again for two of the answers: how much was contention, and
+            which single change of the links would help most. By default where one
+            such run moves at most `sim.explain.CHEAP` transfers one by one.
+        """
+        return "\n".join(str(section) for section in self.explanation(rerun=rerun))
 
     def to_dict(self) -> dict[str, Any]:
         """The run as plain numbers and text, fit for JSON: every number is finite."""

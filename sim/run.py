@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import networkx as nx
@@ -16,7 +17,7 @@ from sim.plan import Plan, Size, plan
 from sim.results import Run
 from sim.schedule import Schedule
 from sim.world import World
-from topologies.errors import MachineError
+from topologies.errors import MachineError, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,53 +106,60 @@ def collective(
     >>> round(run.time * 1e6, 6)  # 6 (1 us + 250 kB / 50 GB/s)
     36.0
     """
-    return _simulate(
-        kind,
-        compile_fabric(graph),
-        size,
-        ranks,
-        algorithm,
-        protocol,
-        library,
-        routing,
-        network,
-        fast_forward,
-        seed,
-        options,
-    )
+    return Request(
+        kind, compile_fabric(graph), size, ranks, algorithm, protocol, library, routing, network,
+        fast_forward, seed, options,
+    ).run()  # fmt: skip
 
 
-def _simulate(
-    kind: str,
-    fabric: Fabric,
-    size: Size,
-    ranks: int | Sequence[Any] | None,
-    algorithm: str,
-    protocol: str,
-    library: str | Library | None,
-    routing: str | None,
-    network: str,
-    fast_forward: bool,
-    seed: int,
-    options: dict[str, Any],
-) -> Run:
-    world = World(
-        fabric, library=library, network=network, routing=routing, fast_forward=fast_forward, seed=seed
-    )
-    planned = plan(
-        kind,
-        world.router,
-        size,
-        ranks=ranks,
-        algorithm=algorithm,
-        protocol=protocol,
-        library=world.library,
-        **options,
-    )
-    return _measure(world, planned, network)
+@dataclass(frozen=True, slots=True, eq=False)
+class Request:
+    """What `collective` was asked for, to be asked again with something changed."""
+
+    kind: str
+    fabric: Fabric
+    size: Size
+    ranks: int | Sequence[Any] | None
+    algorithm: str
+    protocol: str
+    library: str | Library | None
+    routing: str | None
+    network: str
+    fast_forward: bool
+    seed: int
+    options: dict[str, Any]
+
+    def run(self) -> Run:
+        """Simulate it."""
+        world = World(
+            self.fabric,
+            library=self.library,
+            network=self.network,
+            routing=self.routing,
+            fast_forward=self.fast_forward,
+            seed=self.seed,
+        )
+        planned = plan(
+            self.kind,
+            world.router,
+            self.size,
+            ranks=self.ranks,
+            algorithm=self.algorithm,
+            protocol=self.protocol,
+            library=world.library,
+            **self.options,
+        )
+        return _measure(world, planned, self)
+
+    def again(self, **changes: Any) -> Run:
+        """Simulate it with some of its fields changed."""
+        unknown = changes.keys() - {field.name for field in fields(self)}
+        if unknown:
+            raise nearest("argument of again", unknown.pop(), [field.name for field in fields(self)])
+        return replace(self, **changes).run()
 
 
-def _measure(world: World, planned: Plan, network: str) -> Run:
+def _measure(world: World, planned: Plan, request: Request) -> Run:
     done = world.start(planned, planned.schedule.kind)
     finished = world.run(until=done)
     # Not env.now: after a single job the clock stands at its end exactly.
@@ -159,12 +167,13 @@ def _measure(world: World, planned: Plan, network: str) -> Run:
     run = Run(
         fabric=world.fabric,
         plan=planned,
-        network=network,
+        network=request.network,
         finished=finished,
         carried=world.network.carried(),
         time=time if planned.nodes.size > 1 else 0.0,
         lower_bound=fabric_bound(world.fabric, planned.nodes, planned.groups, planned.schedule),
         cost=world.network.cost,
+        rerun=request.again,
     )
     world.close()
     return run
@@ -246,6 +255,7 @@ def scaling(
     *,
     estimates: Sequence[str] = ("nominal",),
     progress: Callable[[int, int, str], None] | None = None,
+    each: Callable[[Run], None] | None = None,
     **same: Any,
 ) -> pd.DataFrame:
     """Simulate a collective on machines of growing size.
@@ -262,6 +272,8 @@ def scaling(
         Ends of the soft figures to run at.
     progress : callable, optional
         Called with (done, total, what) before each graph.
+    each : callable, optional
+        Called with every run, in the order of the rows.
     **same
         As for `collective`.
 
@@ -298,6 +310,8 @@ def scaling(
                 fabric = compile_fabric(graph)
                 for size in wanted:
                     run = globals()["collective"](collective, fabric, size, **same)
+                    if each:
+                        each(run)
                     rows.append(
                         (
                             label, count, run.kind, run.size, run.algorithm, run.protocol, run.library,

@@ -89,7 +89,7 @@ def bench(
     )
     for row in rows:
         typer.echo(row_text(collective, row))
-    typer.echo("\n".join(footer(rows, _choices(runs))))
+    typer.echo("\n".join(footer(rows, [*_choices(runs), "", *runs[-1].explain().splitlines()])))
     if json_file is not None:
         config = {"machine": subject, "chips": len(cluster.members), "collective": collective}
         config |= {"minimum_bytes": wanted[0], "maximum_bytes": wanted[-1], "step_factor": factor, **settings}

@@ -21,7 +21,12 @@ from scenarios.commands.options import (
 if TYPE_CHECKING:
     import pandas as pd
 
+    from sim import Run
+
 __all__ = ["scaling"]
+
+#: What is said of each machine's largest run below the table, which says the rest.
+EXPLAINED = ("run", "bounded", "contention", "bound", "change")
 
 
 def scaling(
@@ -60,9 +65,18 @@ def scaling(
         "network": network,
         "seed": seed,
     }
+    # The last run of a machine is its largest.
+    last: dict[str, Run] = {}
     with progress(f"{collective} scaling", quiet=quiet) as report:
-        table = sim.scaling(machines, counts, sizes, collective, progress=report, **settings)
+        table = sim.scaling(
+            machines, counts, sizes, collective, progress=report,
+            each=lambda run: last.update({str(run.fabric.attributes.get("machine", run.fabric.name)): run}),
+            **settings,
+        )  # fmt: skip
     typer.echo(table.to_json(orient="records", indent=2) if as_json else _text(table))
+    if not as_json:
+        for run in last.values():
+            typer.echo("\n" + "\n".join(str(part) for part in run.explanation() if part.topic in EXPLAINED))
     if folder is not None:
         inputs = {"machines": machines, "chips": counts, "sizes": sizes, "collective": collective, **settings}
         folder.write_table("scaling.csv", table)
