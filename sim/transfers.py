@@ -9,7 +9,7 @@ has an order of its own or more than two ends a transfer, whom they wait for.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -23,7 +23,7 @@ from sim.waits import Waits, waits_of
 from topologies import memory
 from topologies.errors import CapacityError, ScheduleError
 
-__all__ = ["TICK", "Costs", "Free", "Loaded", "TransferCosts", "duration_ps", "load"]
+__all__ = ["TICK", "Costs", "Free", "Loaded", "TransferCosts", "duration_ps", "load", "round_costs"]
 
 #: Share of a picosecond by which a duration may exceed a whole number of them
 #: before it is rounded up: rounding in a float's last bit must not cost one.
@@ -51,7 +51,7 @@ class TransferCosts:
     wire_bytes : float64 array, shape (m,)
         Bytes on the wire: payload and what the protocol adds.
     reduce_ps : int64 array, shape (m,)
-        Time the receiver needs to add what has arrived.
+        Time the receiver needs to add what has arrived, from the end of the transfer on.
     """
 
     overhead_ps: IntArray
@@ -218,8 +218,26 @@ def _routed(r: Round, router: Router, nodes: IntArray) -> Paths:
     return router.trees((up_start, nodes[up]), (down_start, nodes[down]), nodes[r.src])
 
 
-def _loaded(round_: Round, paths: Paths, fabric: Fabric, capacity: FloatArray, costs: Costs) -> Loaded:
+def round_costs(round_: Round, paths: Paths, fabric: Fabric, costs: Costs) -> TransferCosts:
+    """What a library adds to the transfers of a round.
+
+    A receiver adds what arrives in one repetition with the one memory and the one
+    arithmetic it has, so that each of several arrivals takes as long as all of them
+    (they share the receiver like transfers that share a link; where they come
+    together, this is one after the other). In a round with an order of its own
+    arrivals are spread over the whole round, and each is added by itself.
+    """
     found = costs.of(fabric, paths, round_.bytes, round_.reduce and round_.trees is None)
+    if not found.reduce_ps.any() or round_.after is not None:
+        return found
+    arriving = np.bincount(round_.dst, weights=round_.bytes)[round_.dst]
+    if (arriving == round_.bytes).all():
+        return found
+    return replace(found, reduce_ps=costs.of(fabric, paths, arriving, True).reduce_ps)
+
+
+def _loaded(round_: Round, paths: Paths, fabric: Fabric, capacity: FloatArray, costs: Costs) -> Loaded:
+    found = round_costs(round_, paths, fabric, costs)
     if not round_.src.size:
         return Loaded(round_, paths, found, np.zeros(0, np.int64), np.zeros(0, np.int64))
     waits = waits_of(round_)

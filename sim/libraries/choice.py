@@ -26,7 +26,7 @@ from sim.libraries.library import Library
 from sim.routing import Router
 from sim.routing.paths import Ints
 from sim.schedule import FloatArray, IntArray, Schedule
-from sim.transfers import load
+from sim.transfers import load, round_costs
 from topologies.errors import ScheduleError, nearest
 
 __all__ = ["Choice", "choose", "levels"]
@@ -232,7 +232,7 @@ def _terms(
             continue
         busiest += r.repeat * _busiest(one.paths.link, one.paths.start, one.paths.weight, r.bytes, capacity)
         for i, cost in enumerate(costs):
-            extra = cost.of(router.fabric, one.paths, r.bytes, r.reduce)
+            extra = round_costs(r, one.paths, router.fabric, cost)
             delay = int((extra.overhead_ps + one.paths.latency_ps + extra.reduce_ps).max())
             latencies[i] += r.repeat * delay / PS_PER_SECOND
     return latencies, busiest / schedule.size
