@@ -230,7 +230,7 @@ def round_costs(round_: Round, paths: Paths, fabric: Fabric, costs: Costs) -> Tr
     found = costs.of(fabric, paths, round_.bytes, round_.reduce and round_.trees is None)
     if not found.reduce_ps.any() or round_.after is not None:
         return found
-    arriving = np.bincount(round_.dst, weights=round_.bytes)[round_.dst]
+    arriving = np.bincount(round_.dst, weights=round_.bytes).astype(np.float64)[round_.dst]
     if (arriving == round_.bytes).all():
         return found
     return replace(found, reduce_ps=costs.of(fabric, paths, arriving, True).reduce_ps)
