@@ -18,6 +18,7 @@ from scenarios.commands.bench import bench
 from scenarios.commands.run import run
 from scenarios.commands.scaling import scaling
 from scenarios.commands.topo import app as topo
+from scenarios.commands.validate import validate
 
 __all__ = ["app", "main"]
 
@@ -58,6 +59,7 @@ def _chipweave(
 app.command()(scaling)
 app.command()(bench)
 app.add_typer(topo, name="topo")
+app.command()(validate)
 # What follows the scenario's name is the scenario's, --help included.
 app.command(
     context_settings={

@@ -2,9 +2,10 @@
 
 A row names a system, some hosts and the chips used on each of them; the chips
 of a partly used host are its first ones. What a measured collective is to the
-simulator: ``sendrecv`` is a ring of sends at once (nccl-tests), ``p2p_write``
-and ``p2p_read`` one message between the first chips of two hosts, or two chips
-of one.
+simulator: ``sendrecv`` is a ring of sends at once (nccl-tests); ``p2p_write`` and
+``p2p_read`` are one message between two chips of a host, of two hosts, or, where
+the row says that it went over the network, of two scale-up domains; MoE dispatch
+and combine are an all-to-all of what a rank sends.
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ class Point:
         Bytes as nccl-tests counts them.
     algorithm, protocol : str
         As forced, or ``""``.
+    network : bool
+        Whether a single message went over the network though a scale-up link was there.
     """
 
     collective: str
@@ -61,13 +64,16 @@ class Point:
     size: float
     algorithm: str = ""
     protocol: str = ""
+    network: bool = False
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Point:
         """From a row of `sim.measurements.read`."""
+        kind = str(row["collective"])
         return cls(
-            str(row["collective"]), int(row["n_ranks"]), int(row["n_nodes"]), int(row["chips_per_node"]),
+            kind, int(row["n_ranks"]), int(row["n_nodes"]), int(row["chips_per_node"]),
             float(row["message_bytes"]), str(row["algorithm"]), str(row["protocol"]),
+            kind in ONE_MESSAGE and "roce" in str(row.get("inter_network", "")).lower(),
         )  # fmt: skip
 
 
@@ -135,6 +141,8 @@ class Predictor:
         """
         host = machine.host.chips.value
         chips = ranked(point, host)
+        if point.network:
+            chips = [0, max(machine.scale_up.chips.value, host)]
         hosts = max(max(chips) // host + 1, point.nodes)
         count = min(max(hosts * host, max(chips) + 1), machine.limits.chips.value)
         if max(chips) >= count:
@@ -151,10 +159,9 @@ class Predictor:
 
     def _simulate(self, machine: MachineDescription, point: Point) -> Predicted:
         fabric, chips = self.fabric(machine, point)
-        if point.collective.startswith("moe_"):
-            return Predicted(float("nan"), remark="expert kernels are no collective of a library")
         if point.collective == "sendrecv" or point.collective in ONE_MESSAGE:
             return self._messages(fabric, chips, point)
+        kind = "all_to_all" if point.collective.startswith("moe_") else point.collective
         options: dict[str, Any] = {"ranks": chips, "library": self.library}
         remarks = []
         for what, given, known in (
@@ -166,12 +173,12 @@ class Predictor:
                 if known is None:
                     remarks.append(f"{what} {given!r} is not modelled: the library's choice")
         try:
-            run = collective(point.collective, fabric, point.size, **options)
+            run = collective(kind, fabric, point.size, **options)
         except ChipweaveError as error:
             if "auto" in (options.get("algorithm", "auto"), options.get("protocol", "auto")):
                 raise
             remarks.append(f"as forced it cannot run ({error}): the library's choice")
-            run = collective(point.collective, fabric, point.size, ranks=chips, library=self.library)
+            run = collective(kind, fabric, point.size, ranks=chips, library=self.library)
         return Predicted(run.time, run.algorithm, run.protocol, "; ".join(remarks))
 
     def _messages(self, fabric: Fabric, chips: list[int], point: Point) -> Predicted:

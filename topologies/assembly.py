@@ -18,6 +18,7 @@ import networkx as nx
 from topologies.scale_out import attach_fabric
 from topologies.scale_up import attributes_of, join_domains, slice_shape, wrapped
 from topologies.shapes import torus
+from topologies.traits import traits
 
 if TYPE_CHECKING:
     from topologies.description import MachineDescription, Nic, TorusDomain
@@ -67,7 +68,7 @@ def assemble(machine: MachineDescription, chips: int, estimate: str, scale_out: 
             graph.graph["routing"] = attach_fabric(graph, machine, nics, estimate)
     graph.graph.update(
         name=f"{machine.name}-{chips}", machine=machine.name, library=machine.library, estimate=estimate,
-        chip=machine.chip.name,
+        chip=machine.chip.name, **traits(machine),
     )  # fmt: skip
     if machine.chip.flops is not None:
         graph.graph["peak_flops"] = machine.chip.flops.at(estimate)

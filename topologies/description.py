@@ -229,7 +229,9 @@ class Limits(Part):
 class MachineDescription(Part):
     """A machine of the catalogue, or of one's own: see docs/machines.md.
 
-    ``systems`` (or ``aliases``) are names under which measurements call it.
+    ``systems`` (or ``aliases``) are names under which measurements call it;
+    ``generation``, ``network``, ``cpu`` and ``in_network`` what its libraries ask
+    (`topologies.traits`), by default as the names of chip and links say.
     """
 
     name: Name
@@ -239,6 +241,10 @@ class MachineDescription(Part):
     library: Text
     notes: str = ""
     systems: tuple[Text, ...] = Field(default=(), validation_alias=AliasChoices("systems", "aliases"))
+    generation: Name | None = None
+    network: Name | None = None
+    cpu: Name | None = None
+    in_network: tuple[Literal["domain", "fabric"], ...] | None = None
     chip: Chip
     scale_up: Domain
     host: Host

@@ -373,3 +373,22 @@ def test_systems_of_measurements(tmp_path: Path) -> None:
         Systems(tmp_path)
     with pytest.raises(FormatError, match="no folder"):
         Systems(tmp_path / "nowhere")
+
+
+def test_what_libraries_ask_of_a_machine() -> None:
+    """By the names of chip and links, or as the description says; on the graph as attributes."""
+    from topologies.traits import traits
+
+    def of(name: str, **changes: Any) -> dict[str, str]:
+        content = tomllib.loads(
+            (Path(topologies.__file__).parent / "catalog" / f"{name}.toml").read_text(encoding="utf-8")
+        )
+        return traits(describe({**content, **changes}))
+
+    assert of("hgx-b200") == {"generation": "blackwell", "network": "ib", "in_network": "domain"}
+    assert of("polaris") == {"generation": "ampere", "network": "slingshot", "cpu": "amd"}
+    assert of("tpu-v5p") == {}
+    given = of("hgx-h100", generation="x1", network="own", cpu="arm", in_network=["fabric"])
+    assert given == {"generation": "x1", "network": "own", "cpu": "arm", "in_network": "fabric"}
+    assert "in_network" not in of("hgx-h100", in_network=[])
+    assert machine("aws-p5", 16).graph["network"] == "efa"
