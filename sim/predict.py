@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from sim.fabric import Fabric, compile_fabric
 from sim.libraries import Library
+from sim.libraries import library as named
 from sim.run import collective
 from sim.world import World
 from topologies.errors import ChipweaveError, MachineError
@@ -67,7 +68,7 @@ class Point:
     network: bool = False
 
     @classmethod
-    def of(cls, row: Mapping[str, Any]) -> Point:
+    def of(cls, row: Mapping[Any, Any]) -> Point:
         """From a row of `sim.measurements.read`."""
         kind = str(row["collective"])
         return cls(
@@ -116,7 +117,7 @@ class Predictor:
     """
 
     def __init__(self, library: Library | str | None = None, estimate: str = "nominal") -> None:
-        self.library = library
+        self.library = named(library) if isinstance(library, str) else library
         self.estimate = estimate
         self._fabrics: dict[tuple[str, int], Fabric] = {}
         self._known: dict[tuple[str, Point], Predicted] = {}
