@@ -7,6 +7,7 @@
 """
 
 from sim.fabric import Fabric, compile_fabric
+from sim.network.recorder import Recorder
 from sim.results import Run
 from sim.run import (
     algorithms,
@@ -24,10 +25,12 @@ from sim.run import (
     send,
 )
 from sim.schedule import Round, Schedule
+from sim.trace import write_trace
 from sim.world import World
 
 __all__ = [
     "Fabric",
+    "Recorder",
     "Round",
     "Run",
     "Schedule",
@@ -46,4 +49,5 @@ __all__ = [
     "scatter",
     "schedule",
     "send",
+    "write_trace",
 ]

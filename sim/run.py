@@ -13,6 +13,7 @@ from sim.clock import seconds
 from sim.fabric import Fabric, compile_fabric
 from sim.libraries import Library
 from sim.limits import fabric_bound
+from sim.network.recorder import Recorder
 from sim.plan import Plan, Size, plan
 from sim.results import Run
 from sim.schedule import Schedule
@@ -58,6 +59,7 @@ def collective(
     network: str = "fluid",
     fast_forward: bool = True,
     seed: int = 0,
+    recorder: Recorder | None = None,
     **options: Any,
 ) -> Run:
     """Simulate one collective.
@@ -86,6 +88,8 @@ def collective(
         same to the last picosecond.
     seed : int
         Kept for the record; nothing here is drawn at random.
+    recorder : Recorder, optional
+        Told of every transfer, for `sim.trace` and the times of transfers.
     **options
         What the algorithm takes besides (``root``, ``groups``, ``pipeline``, ...).
 
@@ -108,7 +112,7 @@ def collective(
     """
     return Request(
         kind, compile_fabric(graph), size, ranks, algorithm, protocol, library, routing, network,
-        fast_forward, seed, options,
+        fast_forward, seed, options, recorder,
     ).run()  # fmt: skip
 
 
@@ -128,6 +132,7 @@ class Request:
     fast_forward: bool
     seed: int
     options: dict[str, Any]
+    recorder: Recorder | None = None
 
     def run(self) -> Run:
         """Simulate it."""
@@ -138,6 +143,7 @@ class Request:
             routing=self.routing,
             fast_forward=self.fast_forward,
             seed=self.seed,
+            recorder=self.recorder,
         )
         planned = plan(
             self.kind,
@@ -152,11 +158,11 @@ class Request:
         return _measure(world, planned, self)
 
     def again(self, **changes: Any) -> Run:
-        """Simulate it with some of its fields changed."""
+        """Simulate it with some of its fields changed; a recorder serves one run only."""
         unknown = changes.keys() - {field.name for field in fields(self)}
         if unknown:
             raise nearest("argument of again", unknown.pop(), [field.name for field in fields(self)])
-        return replace(self, **changes).run()
+        return replace(self, **{"recorder": None, **changes}).run()
 
 
 def _measure(world: World, planned: Plan, request: Request) -> Run:

@@ -15,13 +15,15 @@ import numpy as np
 import simpy
 
 from sim.clock import Clock, picoseconds, seconds
+from sim.exposure import exposed
 from sim.fabric import Fabric, compile_fabric
 from sim.libraries import Library
 from sim.network.job import Finished, Job, NetworkModel
+from sim.network.recorder import Activity, Recorder
 from sim.plan import Plan, Size, as_library, chip_nodes, plan
 from sim.routing import Router
 from sim.schedule import FloatArray
-from topologies import units
+from topologies import memory, units
 from topologies.errors import SimulationError, UnitError, nearest
 
 if TYPE_CHECKING:
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["NETWORKS", "World", "link_table"]
+
+#: Bytes that a recorded transfer takes until it is in a table or a trace.
+RECORDED_BYTES = 400
 
 #: Names that ``network=`` takes.
 NETWORKS = ("fluid", "reference", "analytic")
@@ -50,6 +55,9 @@ class World:
         Whether the network may jump over repetitions whose effect it knows.
     seed : int
         Kept for the record; nothing here is drawn at random.
+    recorder : Recorder, optional
+        Told of every transfer, which the network then follows one by one: for
+        `sim.trace` and the times of transfers.
 
     Attributes
     ----------
@@ -79,6 +87,7 @@ class World:
         routing: str | None = None,
         fast_forward: bool = True,
         seed: int = 0,
+        recorder: Recorder | None = None,
     ) -> None:
         if network not in NETWORKS:
             raise nearest("network", network, NETWORKS)
@@ -89,24 +98,36 @@ class World:
         self.seed = seed
         share = self.fabric.efficiency if self.library.efficient else 1.0
         self._share: FloatArray = np.broadcast_to(np.asarray(share, dtype=np.float64), self.fabric.links)
-        self.network = self._model(network, fast_forward)
+        self.network = self._model(network, fast_forward, recorder)
         self._speed = np.ones(self.fabric.ranks)
-        self._records: list[tuple[str, str, int, int]] = []
+        self._activities: list[Activity] = []
+        self._recorder = recorder
+        if recorder is not None:
+            if recorder.fabric is not None:
+                raise SimulationError(
+                    f"recorder: it has recorded what happened on {recorder.fabric.name}; make a new Recorder()"
+                )
+            recorder.fabric, recorder.activities = self.fabric, self._activities
 
-    def _model(self, name: str, fast_forward: bool) -> NetworkModel:
+    def _model(self, name: str, fast_forward: bool, recorder: Recorder | None) -> NetworkModel:
         # Imported here: the compiled models take half a second, the reference none.
         capacity = self.fabric.bandwidth * self._share
         if name == "reference":
             from sim.network.reference import ReferenceNetwork
 
-            return ReferenceNetwork(self.env, self.fabric, capacity)
+            return ReferenceNetwork(self.env, self.fabric, capacity, recorder=recorder)
         if name == "analytic":
+            if recorder is not None:
+                raise SimulationError(
+                    'network="analytic" computes when transfers end without following them one by one: '
+                    'there is nothing to record; use network="fluid"'
+                )
             from sim.network.analytic import AnalyticNetwork
 
             return AnalyticNetwork(self.env, self.fabric, capacity, fast_forward=fast_forward)
         from sim.network.fluid import FluidNetwork
 
-        return FluidNetwork(self.env, self.fabric, capacity, fast_forward=fast_forward)
+        return FluidNetwork(self.env, self.fabric, capacity, fast_forward=fast_forward, recorder=recorder)
 
     # -------------------------------------------------------------- processes
 
@@ -181,7 +202,9 @@ class World:
         speed = float(self._speed.min()) if chip is None else float(self._speed[self._rank(chip)])
         delay = picoseconds(span / speed, "compute")
         actor = "all chips" if chip is None else f"chip {chip}"
-        self._records.append((actor, name, self.env.now_ps, self.env.now_ps + delay))
+        ranks = None if chip is None else (self._rank(chip),)
+        now = self.env.now_ps
+        self._activities.append(Activity(actor, name, False, ranks, now, now + delay))
         return self.env.timeout_ps(delay)
 
     def close(self) -> None:
@@ -235,6 +258,12 @@ class World:
 
     def start(self, planned: Plan, name: str) -> simpy.Event:
         """Start what has been planned; the event's value is its `Finished`."""
+        if self._recorder is not None:
+            transfers, _ = planned.schedule.totals()
+            memory.require(
+                transfers * RECORDED_BYTES,
+                f"recording {transfers} transfers of {name} one by one; record fewer ranks or no recorder",
+            )
         launch = picoseconds(planned.library.launch if planned.nodes.size > 1 else 0.0)
         now = self.env.now_ps
         arrivals = np.full(planned.nodes.size, now + launch, dtype=np.int64)
@@ -246,7 +275,10 @@ class World:
         return done
 
     def _note(self, finished: Finished, begun: int) -> None:
-        self._records.append((f"{finished.job.nodes.size} chips", finished.job.name, begun, finished.at_ps))
+        job = finished.job
+        ranks = tuple(np.searchsorted(self.fabric.rank_nodes, job.nodes).tolist())
+        actor = f"{len(ranks)} chips"
+        self._activities.append(Activity(actor, job.name, True, ranks, begun, finished.at_ps))
 
     def send(self, src: Hashable, dst: Hashable, size: Size, **options: Any) -> simpy.Event:
         """Send bytes from one chip to another."""
@@ -332,19 +364,37 @@ class World:
         return link_table(self.fabric, self.network.carried(), self.now)
 
     def timeline(self) -> pd.DataFrame:
-        """What has happened: columns actor, what, start, end (seconds)."""
+        """What has happened: columns actor, what, kind (compute or communication), start, end (seconds)."""
         import pandas as pd
 
-        rows = [(actor, what, seconds(a), seconds(b)) for actor, what, a, b in self._records]
-        return pd.DataFrame(rows, columns=["actor", "what", "start", "end"]).sort_values(
+        rows = [
+            (a.actor, a.what, "communication" if a.communicates else "compute",
+             seconds(a.begin_ps), seconds(a.end_ps))
+            for a in self._activities
+        ]  # fmt: skip
+        return pd.DataFrame(rows, columns=["actor", "what", "kind", "start", "end"]).sort_values(
             "start", kind="stable", ignore_index=True
         )
 
+    def exposed(self) -> pd.DataFrame:
+        """Communication that no computing hides: columns actor, what, start, end (seconds).
+
+        A collective is hidden while all chips that take part in it compute.
+        """
+        import pandas as pd
+
+        rows = [
+            (a.actor, a.what, seconds(begin), seconds(end))
+            for a, spans in exposed(self._activities, self.fabric.ranks)
+            for begin, end in spans
+        ]
+        return pd.DataFrame(rows, columns=["actor", "what", "start", "end"])
+
     def plot_timeline(self, ax: Axes | None = None) -> Axes:
-        """Draw `timeline` as a Gantt chart."""
+        """Draw `timeline` as a Gantt chart, exposed communication hatched."""
         from sim.plots import plot_timeline
 
-        return plot_timeline(self.timeline(), ax=ax)
+        return plot_timeline(self.timeline(), exposed=self.exposed(), ax=ax)
 
     def __repr__(self) -> str:
         return f"<World of {self.fabric.name} with {self.fabric.ranks} chips at {self.now:.9g} s>"

@@ -26,7 +26,7 @@ from scenarios.commands.options import (
 if TYPE_CHECKING:
     from scenarios.commands.subject import Subject
     from scenarios.nccl_table import Row
-    from sim import Run
+    from sim import Recorder, Run
 
 __all__ = ["bench"]
 
@@ -48,19 +48,27 @@ def bench(
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the table as JSON as well.")
     ] = None,
+    trace: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write the largest size as a trace for ui.perfetto.dev: .json or .json.gz."
+        ),
+    ] = None,
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
     """One collective over message sizes, in the table of nccl-tests."""
+    import sim
     from scenarios.commands.subject import open_subject
     from scenarios.nccl_table import footer, header, row_text, sizes
-    from scenarios.outputs import check_writable
+    from scenarios.outputs import check_writable, write_file
     from topologies.units import nccl_size
 
     started = time.monotonic()
     wanted = sizes(nccl_size(begin, name="-b"), nccl_size(end, name="-e"), factor)
-    if json_file is not None:
-        check_writable(json_file.parent)
+    for file in (json_file, trace):
+        if file is not None:
+            check_writable(file.parent)
     if ranks is not None and chips is not None:
         raise typer.BadParameter(
             f"--chips {chips} and --ranks {ranks}: both say who takes part; give one of them"
@@ -73,7 +81,8 @@ def bench(
         "network": network,
         "seed": seed,
     }
-    rows, runs, cut = _simulate(cluster, collective, wanted, settings, quiet)
+    recorder = None if trace is None else sim.Recorder()
+    rows, runs, cut = _simulate(cluster, collective, wanted, settings, quiet, recorder)
     typer.echo(
         "\n".join(
             header(
@@ -94,12 +103,19 @@ def bench(
         config = {"machine": subject, "chips": len(cluster.members), "collective": collective}
         config |= {"minimum_bytes": wanted[0], "maximum_bytes": wanted[-1], "step_factor": factor, **settings}
         _write_json(json_file, collective, rows, config, cluster, time.monotonic() - started)
+    if trace is not None and recorder is not None:
+        write_file(trace, lambda path: sim.write_trace(recorder, path))
 
 
 def _simulate(
-    cluster: Subject, collective: str, wanted: list[int], settings: dict[str, Any], quiet: bool
+    cluster: Subject,
+    collective: str,
+    wanted: list[int],
+    settings: dict[str, Any],
+    quiet: bool,
+    recorder: Recorder | None,
 ) -> tuple[list[Row], list[Run], list[str]]:
-    """Run each size; sizes too small to give every rank its part are said, not run."""
+    """Run each size, the largest recorded; sizes too small to give every rank its part are said, not run."""
     import sim
     from scenarios.nccl_table import Row, count_and_size
     from scenarios.progress import progress
@@ -116,7 +132,10 @@ def _simulate(
             if count == 0:
                 cut.append(asked)
                 continue
-            run = sim.collective(collective, fabric, size, ranks=cluster.members, **settings)
+            run = sim.collective(
+                collective, fabric, size, ranks=cluster.members,
+                recorder=recorder if done == len(wanted) else None, **settings,
+            )  # fmt: skip
             rows.append(Row(size, count, run.time, run.algbw, run.busbw))
             runs.append(run)
             report(done, len(wanted), f"{asked} bytes")

@@ -14,6 +14,7 @@ from sim.network.arena import Arena
 from sim.network.job import Cost, Finished, Job
 from sim.network.kernels import events, state
 from sim.network.kernels.maxplus import TIERS
+from sim.network.recorder import Recorder
 from sim.network.standstill import Held
 from sim.schedule import FloatArray, IntArray
 from sim.transfers import Loaded
@@ -38,6 +39,7 @@ class _Round:
     row: int
     part: int
     fan: int
+    recorded: int = -1
 
 
 @dataclass(slots=True, eq=False)
@@ -63,10 +65,15 @@ class EventLoop:
         Bytes/s of each link.
     fast_forward : bool
         Whether to skip repetitions once the state recurs.
+    recorder : Recorder, optional
+        Told of every transfer.
     """
 
-    def __init__(self, fabric: Fabric, capacity: FloatArray, fast_forward: bool) -> None:
+    def __init__(
+        self, fabric: Fabric, capacity: FloatArray, fast_forward: bool, recorder: Recorder | None = None
+    ) -> None:
         self.fabric = fabric
+        self._recorder = recorder
         self.jobs: dict[int, _Running] = {}
         self.cost = Cost()
         self._fast_forward = fast_forward
@@ -77,6 +84,8 @@ class EventLoop:
         }
         self.state = state.new_state(capacity, self._columns)
         self.state.counters[state.FORWARD] = fast_forward
+        if recorder is not None:
+            self._hand_over(recorder)
 
     @property
     def now_ps(self) -> int:
@@ -140,6 +149,8 @@ class EventLoop:
         while True:
             status = events.run(self.state, until, BUDGET)
             self._count()
+            if self._recorder is not None:
+                self._hand_over(self._recorder)
             if status == events.LOAD:
                 for number, running in self.jobs.items():
                     if self.state.jobs[number, state.RANKS_STALLED] > 0:
@@ -275,6 +286,8 @@ class EventLoop:
             s.rounds[running.last, state.NEXT] = q
         running.last = q
         running.live[q] = place
+        if self._recorder is not None:
+            place.recorded = self._recorder.enter(running.job, one)
         self.cost.rounds += r.repeat - repetition
 
     def _place_fan(self, running: _Running, place: _Round) -> None:
@@ -332,6 +345,24 @@ class EventLoop:
         self.state.counters[state.FORWARD] = self._fast_forward and len(self.jobs) == 1
         self.state.counters[state.SAVED_ROUND] = -1
         return done
+
+    def _hand_over(self, recorder: Recorder) -> None:
+        """Give the recorder what the loop has noted, and make room for more."""
+        s, noted = self.state, int(self.state.counters[state.LOGGED])
+        if noted:
+            log = s.log[:noted]
+            place = {q: one for running in self.jobs.values() for q, one in running.live.items()}
+            q, row = np.unique(s.transfers[log[:, state.SLOT], state.ROUND_OF], return_inverse=True)
+            number = np.array([place[int(each)].recorded for each in q])[row]
+            first = np.array([place[int(each)].transfer for each in q])[row]
+            rest = log[:, state.TIME_OF :]
+            recorder.note_all(
+                np.column_stack([number, log[:, state.SLOT] - first, rest]), s.log_rate[:noted].copy()
+            )
+            s.counters[state.LOGGED] = 0
+        wanted = max(4 * s.transfers.shape[0], LOOKAHEAD)
+        if s.log.shape[0] < wanted:
+            self.state = s._replace(log=np.zeros((wanted, 5), np.int64), log_rate=np.zeros(wanted))
 
     def _count(self) -> None:
         c = self.state.counters

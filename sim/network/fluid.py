@@ -26,6 +26,7 @@ from sim.network.contention_free import Cut, run_ahead
 from sim.network.event_loop import EventLoop
 from sim.network.job import Cost, Finished, Job
 from sim.network.kernels.maxplus import TIERS
+from sim.network.recorder import Recorder
 from sim.schedule import FloatArray
 from sim.transfers import Loaded, load
 from topologies.errors import SimulationError
@@ -49,16 +50,25 @@ class FluidNetwork:
     fast_forward : bool
         Whether to jump over repetitions whose effect is known. The answer is the
         same to the last picosecond.
+    recorder : Recorder, optional
+        Told of every transfer, which is then followed one by one.
     """
 
     def __init__(
-        self, clock: Clock, fabric: Fabric, capacity: FloatArray, *, fast_forward: bool = True
+        self,
+        clock: Clock,
+        fabric: Fabric,
+        capacity: FloatArray,
+        *,
+        fast_forward: bool = True,
+        recorder: Recorder | None = None,
     ) -> None:
         self.clock = clock
         self.fabric = fabric
         self.capacity = capacity.copy()
-        self.loop = EventLoop(fabric, self.capacity, fast_forward)
-        self._fast_forward = fast_forward
+        # A recorder wants every transfer: nothing is jumped over, nothing runs ahead.
+        self._fast_forward = fast_forward and recorder is None
+        self.loop = EventLoop(fabric, self.capacity, self._fast_forward, recorder)
         self._ahead: Job | None = None
         self._result: Cut | None = None
         self._settled = np.zeros(fabric.links)

@@ -20,6 +20,7 @@ from sim.clock import PS_PER_SECOND, Clock
 from sim.fabric import Fabric
 from sim.network import standstill
 from sim.network.job import Cost, Finished, Job
+from sim.network.recorder import Recorder
 from sim.schedule import FloatArray, IntArray
 from sim.transfers import TICK, load
 
@@ -56,6 +57,8 @@ class _Transfer:
     remaining: float = 0.0
     rate: float = 0.0
     version: int = 0
+    #: Round, transfer and repetition, for the recorder.
+    place: tuple[int, int, int] = (-1, 0, 0)
 
 
 @dataclass(eq=False, slots=True)
@@ -141,10 +144,15 @@ class ReferenceNetwork:
     fabric : Fabric
     capacity : float64 array, shape (links,)
         Bytes/s that payload gets on each link.
+    recorder : Recorder, optional
+        Told of every transfer.
     """
 
-    def __init__(self, clock: Clock, fabric: Fabric, capacity: FloatArray) -> None:
+    def __init__(
+        self, clock: Clock, fabric: Fabric, capacity: FloatArray, *, recorder: Recorder | None = None
+    ) -> None:
         self.clock = clock
+        self._recorder = recorder
         self.fabric = fabric
         self.capacity = capacity.copy()
         self.cost = Cost()
@@ -206,7 +214,8 @@ class ReferenceNetwork:
         job = running.job
         for one in load(job.rounds(), job.router, job.nodes, self.capacity, job.costs):
             r, paths, costs = one.round, one.paths, one.costs
-            for _ in range(r.repeat):
+            recorded = -1 if self._recorder is None else self._recorder.enter(job, one)
+            for repetition in range(r.repeat):
                 self.cost.rounds += 1
                 step: dict[int, list[_Transfer]] = {}
                 these: list[_Transfer] = []
@@ -221,6 +230,7 @@ class ReferenceNetwork:
                         float(costs.wire_bytes[i]), float(costs.cap[i]),
                         int(costs.overhead_ps[i] + paths.latency_ps[i]), int(costs.reduce_ps[i]),
                         account, int(one.ideal_ps[i]), [int(r.src[i]), int(r.dst[i])], 2,
+                        place=(recorded, i, repetition),
                     )  # fmt: skip
                     if one.waits is not None:
                         at = one.waits.ends[0]
@@ -279,6 +289,7 @@ class ReferenceNetwork:
             return
         self.cost.events += 1
         self.cost.transfers += 1
+        self._note(transfer, 1)
         if transfer.bytes > 0:
             self._active.remove(transfer)
             self._solve_later()
@@ -299,6 +310,12 @@ class ReferenceNetwork:
             account[0] += transfer.reduce
             reduced = self.clock.timeout_ps(transfer.reduce)
             _after(reduced, partial(self._through, transfer, late, [transfer.dst], account))
+
+    def _note(self, transfer: _Transfer, last: int) -> None:
+        """Tell the recorder how a transfer has moved since its rate last changed."""
+        if self._recorder is not None:
+            now = self.clock.now_ps
+            self._recorder.note(*transfer.place, transfer.anchor, now, transfer.rate, last)
 
     def _through(
         self, transfer: _Transfer, behind: list[_Transfer], ranks: list[int], account: IntArray
@@ -330,6 +347,8 @@ class ReferenceNetwork:
         for transfer, rate in zip(self._active, rates, strict=True):
             if abs(rate - transfer.rate) <= 0.1 * RATE_TOLERANCE * transfer.rate:
                 continue
+            if now > transfer.anchor:
+                self._note(transfer, 0)
             transfer.remaining -= transfer.rate * ((now - transfer.anchor) / PS_PER_SECOND)
             transfer.anchor, transfer.rate = now, rate
             transfer.version += 1

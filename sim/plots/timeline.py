@@ -21,7 +21,9 @@ __all__ = ["plot_timeline"]
 NAMED_ROWS = 24
 
 
-def plot_timeline(records: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def plot_timeline(
+    records: pd.DataFrame, *, exposed: pd.DataFrame | None = None, ax: Axes | None = None
+) -> Axes:
     """Draw the records of a world: one row an actor, one bar for each thing it did.
 
     Parameters
@@ -29,6 +31,9 @@ def plot_timeline(records: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     records : DataFrame
         Columns ``actor``, ``what``, ``start`` and ``end`` (seconds). Rows of the
         figure follow the order in which the actors first appear.
+    exposed : DataFrame, optional
+        Spans to hatch, with the columns ``actor``, ``start`` and ``end``: communication
+        that no computing hides, as ``World.exposed()`` gives it.
     ax : Axes, optional
         Where to draw; by default a new figure.
 
@@ -60,6 +65,15 @@ def plot_timeline(records: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         ax.barh(
             rows, width, left=start, height=0.72, color=NEUTRAL[i % len(NEUTRAL)],
             edgecolor="white", linewidth=0.4, label=str(what),
+        )  # fmt: skip
+    if exposed is not None and len(exposed):
+        require(exposed, "actor", "start", "end", source="World.exposed()")
+        start = exposed["start"].to_numpy(dtype=np.float64) / scale
+        ax.barh(
+            [row_of[str(actor)] for actor in exposed["actor"]],
+            exposed["end"].to_numpy(dtype=np.float64) / scale - start,
+            left=start, height=0.72, facecolor="none", edgecolor="white", linewidth=0.0, hatch="////",
+            label="exposed",
         )  # fmt: skip
     dress(ax, grid="x")
     step = -(-len(actors) // NAMED_ROWS)

@@ -144,6 +144,7 @@ def test_timeline_and_links() -> None:
     assert world.timeline().to_dict("list") == {
         "actor": ["chip 3", "2 chips"],
         "what": ["forward", "send 0-1"],
+        "kind": ["compute", "communication"],
         "start": [0.0, 0.0],
         "end": [1e-6, 3e-6],
     }

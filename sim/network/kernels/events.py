@@ -31,6 +31,7 @@ from sim.network.kernels.state import (
     ARRIVAL,
     ARRIVED,
     ARRIVING,
+    BEGUN,
     BEHIND_FROM,
     BEHIND_TO,
     BUSY,
@@ -45,6 +46,7 @@ from sim.network.kernels.state import (
     ENTRIES,
     ENTRY,
     EVENTS,
+    FINAL,
     FINISHED,
     FIRST,
     FORWARD,
@@ -60,6 +62,7 @@ from sim.network.kernels.state import (
     LEFT,
     LIMIT,
     LINK,
+    LOGGED,
     MARK,
     NEEDED,
     NEXT,
@@ -83,6 +86,7 @@ from sim.network.kernels.state import (
     ROUND_OF,
     ROW,
     RUNNING,
+    SLOT,
     SOLVES,
     SRC,
     STALLED,
@@ -92,8 +96,10 @@ from sim.network.kernels.state import (
     STATUS,
     THROUGH,
     TIER,
+    TIME_OF,
     TRIAL,
     UNKNOWN,
+    UNTIL,
     WATCH,
     WATCHED,
     WHAT,
@@ -111,6 +117,7 @@ __all__ = [
     "LOAD",
     "OVERFLOW",
     "PAUSE",
+    "RECORDED",
     "arrive",
     "rebuild",
     "resume",
@@ -119,8 +126,9 @@ __all__ = [
 
 #: Why `run` returns: nothing is left to happen; the next event is later than
 #: ``until``; rounds must be loaded; the calendar needs room; the budget of
-#: instants is used up; a job is done; a duration beyond the range of time.
-EMPTY, HORIZON, LOAD, CROWDED, PAUSE, COMPLETED, OVERFLOW = 0, 1, 2, 3, 4, 5, 6
+#: instants is used up; a job is done; a duration beyond the range of time; the log
+#: is full.
+EMPTY, HORIZON, LOAD, CROWDED, PAUSE, COMPLETED, OVERFLOW, RECORDED = 0, 1, 2, 3, 4, 5, 6, 7
 
 #: Kinds of records in the calendar.
 ARRIVES, STARTS, ENDS, IS_REDUCED = 0, 1, 2, 3
@@ -248,10 +256,24 @@ def part_done(s: State, r: Int, row: Int) -> None:
         advance(s, r)
 
 
+@lean
+def note(s: State, f: Int, final: Int) -> None:
+    """Record how transfer f has moved since its rate last changed."""
+    n = s.counters[LOGGED]
+    active = s.transfers[f, STATUS] == ACTIVE
+    s.log[n, SLOT], s.log[n, TIME_OF] = f, s.transfers[f, DONE]
+    s.log[n, BEGUN] = s.transfers[f, ANCHOR] if active else s.counters[NOW]
+    s.log[n, UNTIL], s.log[n, FINAL] = s.counters[NOW], final
+    s.log_rate[n] = s.flows[f, RATE] if active else 0.0
+    s.counters[LOGGED] += 1
+
+
 @inlined
 def finish(s: State, f: Int) -> None:
     """Transfer f is through: free its links, account for it, tell both ends."""
     now = s.counters[NOW]
+    if s.log.shape[0] > 0:
+        note(s, f, 1)
     if s.transfers[f, STATUS] == ACTIVE:
         maxmin.unlink_entries(s, f)
         for e in range(s.transfers[f, ENTRY], s.transfers[f, ENTRY] + s.transfers[f, ENTRIES]):
@@ -348,6 +370,8 @@ def apply(s: State, members: Int) -> bool:
         s.transfers[f, MARK] = 0
         if abs(new - old) <= 0.1 * maxmin.RATE_TOLERANCE * old:
             continue
+        if s.log.shape[0] > 0 and now > s.transfers[f, ANCHOR]:
+            note(s, f, 0)
         s.flows[f, REMAINING] -= old * ((now - s.transfers[f, ANCHOR]) / PICO)
         s.transfers[f, ANCHOR] = now
         s.flows[f, RATE] = new
@@ -395,6 +419,9 @@ def run(s: State, until: Int, budget: Int) -> Int:
     """
     counters = s.counters
     for _ in range(budget):
+        # An instant notes each transfer twice at most: when it is solved, and when it ends.
+        if s.log.shape[0] > 0 and counters[LOGGED] > s.log.shape[0] - 2 * s.transfers.shape[0]:
+            return RECORDED
         if counters[STALLS]:
             counters[STALLS] = 0
             return LOAD

@@ -79,8 +79,13 @@ RANKS_LEFT, RANKS_STALLED, ENDED = range(3)
 (
     NOW, EVENTS, SOLVES, STAMP, SOLVED, DIRTY, THROUGH, BUSY, JOBS_DONE, STALLS, WATCHED, JUMPED, FORWARD,
     HEAP_SIZE, FREE_BATCH, FREE_RECORD, RECORDS_LEFT, SAVED_AT, SAVED_REPETITION, SAVED_ROUND, STRANGERS,
-) = range(21)  # fmt: skip
+    LOGGED,
+) = range(22)  # fmt: skip
 RECENT, RECENT_SIZE = 32, 256
+
+# log: spans of constant rate of transfers, where somebody records them. Slot,
+# repetition, from when to when (picoseconds), whether the transfer then ended.
+SLOT, TIME_OF, BEGUN, UNTIL, FINAL = range(5)
 
 
 class State(NamedTuple):
@@ -90,7 +95,8 @@ class State(NamedTuple):
     transfers it works on, ``touched`` their links; ``row`` holds the account of a
     transfer that has just ended (one row a slot where receivers reduce, or
     transfers wait for each other); ``fans`` has one row where all are plain;
-    ``saved_*`` the state that fast-forward compares with.
+    ``saved_*`` the state that fast-forward compares with. ``log`` and ``log_rate``
+    are empty where nobody records.
     """
 
     transfers: IntArray
@@ -118,6 +124,8 @@ class State(NamedTuple):
     saved_account: IntArray
     saved_transfers: IntArray
     saved_flows: FloatArray
+    log: IntArray
+    log_rate: FloatArray
 
 
 def new_state(capacity: FloatArray, columns: int) -> State:
@@ -160,4 +168,6 @@ def new_state(capacity: FloatArray, columns: int) -> State:
         saved_account=whole(0, columns),
         saved_transfers=whole(0, 19),
         saved_flows=np.zeros((0, 5)),
+        log=whole(0, 5),
+        log_rate=np.zeros(0),
     )
