@@ -70,8 +70,8 @@ def _uncovered(begin: int, end: int, covered: list[tuple[list[Span], int]], whol
     """Parts of a span at which the covering spans weigh less than the whole together."""
     steps: dict[int, int] = {begin: 0, end: 0}
     for spans, weight in covered:
-        for first, last in spans:
-            first, last = max(first, begin), min(last, end)
+        for opens, closes in spans:
+            first, last = max(opens, begin), min(closes, end)
             if first < last:
                 steps[first] = steps.get(first, 0) + weight
                 steps[last] = steps.get(last, 0) - weight

@@ -141,11 +141,11 @@ class _Tracks:
         """Track number of each slice, whose track has the name ``names[track]``."""
         lanes = int(lane.max(initial=0)) + 1
         keys, inverse = np.unique(track * lanes + lane, return_inverse=True)
-        numbers = [
+        numbers: list[int] = [
             self._number.setdefault((process, names[key // lanes], key % lanes), len(self._number) + 1)
             for key in keys.tolist()
         ]
-        return np.array(numbers, dtype=np.int64)[inverse].tolist()
+        return [numbers[i] for i in inverse.tolist()]
 
     def names(self) -> Iterator[str]:
         """Metadata events."""
@@ -208,8 +208,9 @@ def _chips(recorder: Recorder, fabric: Fabric, lives: Lives, tracks: _Tracks) ->
         ):
             name = f"{preposition} {labels[there]}" if here != there else "work"
             yield (
-                f'{{"ph":"X","name":"{name}","cat":"{jobs[r]}","pid":{CHIPS},"tid":{tid},"ts":{t0 / 1000:.3f},'
-                f'"dur":{(t3 - t0) / 1000:.3f},"args":{{"bytes":{size:.15g},"round":"{rounds[r]}","repetition":{k}}}}}'
+                f'{{"ph":"X","name":"{name}","cat":"{jobs[r]}","pid":{CHIPS},"tid":{tid},'
+                f'"ts":{t0 / 1000:.3f},"dur":{(t3 - t0) / 1000:.3f},'
+                f'"args":{{"bytes":{size:.15g},"round":"{rounds[r]}","repetition":{k}}}}}'
             )
             if t1 > t0:
                 yield _slice('"overhead, latency"', "delay", CHIPS, tid, t0, t1)

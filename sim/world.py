@@ -105,7 +105,7 @@ class World:
         if recorder is not None:
             if recorder.fabric is not None:
                 raise SimulationError(
-                    f"recorder: it has recorded what happened on {recorder.fabric.name}; make a new Recorder()"
+                    f"recorder: it holds what happened on {recorder.fabric.name}; make a new Recorder()"
                 )
             recorder.fabric, recorder.activities = self.fabric, self._activities
 

@@ -9,10 +9,9 @@ one by one; repetitions are not jumped over.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from sim.clock import PS_PER_SECOND
 from sim.fabric import Fabric
@@ -189,19 +188,20 @@ class Recorder:
         offset = np.cumsum([0, *(one.round.src.size for _, one in self.rounds)])
         place = offset[round_] + transfer
 
-        def each(columns: list[npt.NDArray[Any]], dtype: type) -> npt.NDArray[Any]:
-            return np.concatenate([*columns, np.zeros(0, dtype)])[place].astype(dtype)
+        def whole(columns: list[IntArray]) -> IntArray:
+            return np.concatenate([*columns, np.zeros(0, np.int64)])[place]
 
-        delay = each([one.delay_ps for _, one in self.rounds], np.int64)
-        reduce = each([one.costs.reduce_ps for _, one in self.rounds], np.int64)
+        delay = whole([one.delay_ps for _, one in self.rounds])
+        reduce = whole([one.costs.reduce_ps for _, one in self.rounds])
+        size = np.concatenate([*(one.round.bytes for _, one in self.rounds), np.zeros(0)])[place]
         return Lives(
             round=round_,
             transfer=transfer,
             repetition=repetition,
             job=np.array(job, dtype=np.int64)[round_],
-            src=each([on.nodes[one.round.src] for on, one in self.rounds], np.int64),
-            dst=each([on.nodes[one.round.dst] for on, one in self.rounds], np.int64),
-            bytes=each([one.round.bytes for _, one in self.rounds], np.float64),
+            src=whole([on.nodes[one.round.src] for on, one in self.rounds]),
+            dst=whole([on.nodes[one.round.dst] for on, one in self.rounds]),
+            bytes=size,
             ready_ps=begin - delay,
             begin_ps=begin,
             end_ps=end,

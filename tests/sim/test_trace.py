@@ -62,7 +62,7 @@ def test_both_networks_record_the_same_segments(kind: str, algorithm: str) -> No
 @settings(max_examples=60)
 @given(st.data())
 def test_segments_carry_all_bytes_at_rates_that_fit(data: st.DataObject) -> None:
-    """Summed over segments, rate x duration x weight is what each link carried; no link is above its capacity."""
+    """Summed over segments, rate x duration x weight is what each link carried; no link is over capacity."""
     graph = data.draw(graphs())
     job = data.draw(jobs(graph))
     network = data.draw(st.sampled_from(["fluid", "reference"]))
@@ -87,7 +87,7 @@ def test_segments_carry_all_bytes_at_rates_that_fit(data: st.DataObject) -> None
 
 
 def test_the_times_of_transfers_are_those_of_a_ring() -> None:
-    """p = 4, 1 MB: a step is 1 us + 250 kB / 50 GB/s = 6 us; step k is ready at 6 k, holds links from 6 k + 1."""
+    """p = 4, 1 MB: a step is 1 us + 250 kB / 50 GB/s = 6 us; step k is ready at 6 k us."""
     recorder = sim.Recorder()
     ring = topologies.ring(4, bandwidth="50 GB/s", latency="1 us")
     sim.all_reduce(ring, "1 MB", algorithm="ring", library="ideal", recorder=recorder)
@@ -116,12 +116,11 @@ def test_a_recorder_serves_one_run_and_follows_transfers_only() -> None:
         list(chrome_trace(sim.Recorder()))
 
 
-def test_more_transfers_than_memory_are_refused_before_the_first() -> None:
+def test_more_transfers_than_memory_are_refused_before_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     ring = topologies.ring(2048, bandwidth="50 GB/s", latency="1 us")
+    monkeypatch.setattr("topologies.memory.available", lambda: 1e9)
     with pytest.raises(CapacityError, match="recording 8384512 transfers of all_reduce"):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("topologies.memory.available", lambda: 1e9)
-            sim.all_reduce(ring, "1 GiB", algorithm="ring", recorder=sim.Recorder())
+        sim.all_reduce(ring, "1 GiB", algorithm="ring", recorder=sim.Recorder())
 
 
 # ------------------------------------------------------------------ the trace
