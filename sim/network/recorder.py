@@ -189,7 +189,8 @@ class Recorder:
         place = offset[round_] + transfer
 
         def whole(columns: list[IntArray]) -> IntArray:
-            return np.concatenate([*columns, np.zeros(0, np.int64)])[place]
+            joined: IntArray = np.concatenate([*columns, np.zeros(0, np.int64)])
+            return joined[place]
 
         delay = whole([one.delay_ps for _, one in self.rounds])
         reduce = whole([one.costs.reduce_ps for _, one in self.rounds])
