@@ -289,7 +289,7 @@ def _entries(
     recorder: Recorder, round_: IntArray, transfer: IntArray
 ) -> tuple[IntArray, IntArray, FloatArray]:
     """The (transfer, link) pairs of these transfers: whose, link, weight."""
-    starts = [one.paths.start for _, one in recorder.rounds]
+    starts = [one.route.start for _, one in recorder.rounds]
     base = np.cumsum([0, *(int(start[-1]) for start in starts)])
     place = np.cumsum([0, *(start.size for start in starts)])[round_] + transfer
     flat = np.concatenate([*starts, np.zeros(0, np.int64)])
@@ -297,8 +297,8 @@ def _entries(
     whose = np.repeat(np.arange(round_.size), count)
     within = np.arange(whose.size) - np.repeat(np.cumsum(count) - count, count)
     entry = first[whose] + within
-    link = np.concatenate([*(one.paths.link for _, one in recorder.rounds), np.zeros(0, np.int64)])
-    weight = np.concatenate([*(one.paths.weight for _, one in recorder.rounds), np.zeros(0)])
+    link = np.concatenate([*(one.route.link for _, one in recorder.rounds), np.zeros(0, np.int64)])
+    weight = np.concatenate([*(one.route.weight for _, one in recorder.rounds), np.zeros(0)])
     return whose, link[entry].astype(np.int64), weight[entry]
 
 

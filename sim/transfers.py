@@ -17,7 +17,8 @@ import numpy as np
 from sim.clock import LATEST, PS_PER_SECOND
 from sim.fabric import Fabric
 from sim.routing import Paths, Router
-from sim.routing.paths import Bools
+from sim.routing.bundles import Bundles
+from sim.routing.paths import Bools, Ints
 from sim.schedule import FloatArray, IntArray, Round
 from sim.waits import Waits, waits_of
 from topologies import memory
@@ -100,12 +101,15 @@ def duration_ps(remaining: FloatArray, rate: FloatArray) -> IntArray:
 class Loaded:
     """A round on a fabric: m transfers and their paths.
 
-    ``ideal_ps`` is how long a transfer holds its links when alone, ``tier`` the
+    ``route`` is every link that a transfer passes, ``paths`` those that it holds in
+    the network model: one of each bundle (`sim.routing.bundles`), unless ``load`` was
+    asked for every link. ``ideal_ps`` is how long a transfer holds its links when alone, ``tier`` the
     tier of the link that then limits it (-1: its cap does). ``waits`` is None where
     every transfer waits for its sender and its receiver alone.
     """
 
     round: Round
+    route: Paths
     paths: Paths
     costs: TransferCosts
     ideal_ps: IntArray
@@ -126,8 +130,27 @@ class Loaded:
         return int(self.paths.link.size)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Links:
+    """The links as transfers hold them: bytes/s now, when up, and tier of each."""
+
+    fabric: Fabric
+    capacity: FloatArray
+    tier: Ints
+    bundles: Bundles | None
+
+    def held(self, paths: Paths) -> Paths:
+        return paths if self.bundles is None else self.bundles.held(paths)
+
+
 def load(
-    rounds: Iterator[Round], router: Router, nodes: IntArray, capacity: FloatArray, costs: Costs
+    rounds: Iterator[Round],
+    router: Router,
+    nodes: IntArray,
+    capacity: FloatArray,
+    costs: Costs,
+    *,
+    every_link: bool = False,
 ) -> Iterator[Loaded]:
     """Route the rounds of a schedule, several in one go, in order and lazily.
 
@@ -140,6 +163,9 @@ def load(
     capacity : float64 array, shape (links,)
         Bytes/s of each link now.
     costs : Costs
+    every_link : bool
+        Whether transfers hold all links of a bundle, instead of the one that speaks
+        for them with the least capacity of all.
 
     Yields
     ------
@@ -153,24 +179,31 @@ def load(
     CapacityError
         If a round alone would outlast the 53 days a simulation may last.
     """
+    fabric = router.fabric
+    # A link that is down has its own bandwidth here: the network makes a transfer wait for it.
+    up = np.where(capacity > 0, capacity, fabric.bandwidth)
+    if every_link:
+        links = _Links(fabric, up, fabric.tier, None)
+    else:
+        links = _Links(fabric, *router.bundles.narrowest(up), router.bundles)
     waiting: list[Round] = []
     size = 0
     last: tuple[Round, Paths] | None = None
     for round_ in rounds:
         if last is not None and _same_ends(round_, last[0]):
-            yield from _batch(waiting, router, nodes, capacity, costs)
+            yield from _batch(waiting, router, nodes, links, costs)
             waiting, size = [], 0
-            yield _loaded(round_, last[1], router.fabric, capacity, costs)
+            yield _loaded(round_, last[1], links, costs)
             continue
         waiting.append(round_)
         size += round_.src.size
         last = None
         if size >= BATCH or round_.repeat > 1:
-            done = list(_batch(waiting, router, nodes, capacity, costs))
-            last = (round_, done[-1].paths)
+            done = list(_batch(waiting, router, nodes, links, costs))
+            last = (round_, done[-1].route)
             yield from done
             waiting, size = [], 0
-    yield from _batch(waiting, router, nodes, capacity, costs)
+    yield from _batch(waiting, router, nodes, links, costs)
 
 
 def _same_ends(a: Round, b: Round) -> bool:
@@ -178,7 +211,7 @@ def _same_ends(a: Round, b: Round) -> bool:
 
 
 def _batch(
-    rounds: list[Round], router: Router, nodes: IntArray, capacity: FloatArray, costs: Costs
+    rounds: list[Round], router: Router, nodes: IntArray, links: _Links, costs: Costs
 ) -> Iterator[Loaded]:
     if not rounds:
         return
@@ -193,7 +226,7 @@ def _batch(
     dst = nodes[np.concatenate([r.dst for r in rounds])]
     if any(r.trees is not None for r in rounds):
         for r in rounds:
-            yield _loaded(r, _routed(r, router, nodes), router.fabric, capacity, costs)
+            yield _loaded(r, _routed(r, router, nodes), links, costs)
         return
     paths = router.route(src, dst)
     at = 0
@@ -207,7 +240,7 @@ def _batch(
             paths.latency_ps[first:at],
             paths.outside[first:at],
         )
-        yield _loaded(r, part, router.fabric, capacity, costs)
+        yield _loaded(r, part, links, costs)
 
 
 def _routed(r: Round, router: Router, nodes: IntArray) -> Paths:
@@ -236,45 +269,59 @@ def round_costs(round_: Round, paths: Paths, fabric: Fabric, costs: Costs) -> Tr
     return replace(found, reduce_ps=costs.of(fabric, paths, arriving, True).reduce_ps)
 
 
-def _loaded(round_: Round, paths: Paths, fabric: Fabric, capacity: FloatArray, costs: Costs) -> Loaded:
-    found = round_costs(round_, paths, fabric, costs)
+def _loaded(round_: Round, route: Paths, links: _Links, costs: Costs) -> Loaded:
+    found = round_costs(round_, route, links.fabric, costs)
+    paths = links.held(route)
     if not round_.src.size:
-        return Loaded(round_, paths, found, np.zeros(0, np.int64), np.zeros(0, np.int64))
-    waits = waits_of(round_)
+        return Loaded(round_, route, paths, found, np.zeros(0, np.int64), np.zeros(0, np.int64))
     local = round_.src == round_.dst
     if round_.seconds is not None or local.any():
         found = _with_work(round_, found, local)
-        if local.any():
-            return _partly_local(round_, paths, fabric, capacity, found, waits, local)
-    ideal, tier = _alone(round_, paths, fabric, capacity, found)
-    return Loaded(round_, paths, found, ideal, tier, waits)
+    ideal, tier = _alone(round_, paths, links, found, ~local)
+    return Loaded(round_, route, paths, found, ideal, tier, waits_of(round_))
 
 
 def _alone(
-    round_: Round, paths: Paths, fabric: Fabric, capacity: FloatArray, found: TransferCosts
+    round_: Round, paths: Paths, links: _Links, found: TransferCosts, away: Bools
 ) -> tuple[IntArray, IntArray]:
-    """How long each transfer holds its links when alone, and the tier that limits it."""
-    # A link that is down has its own bandwidth here: the network makes a transfer wait for it.
-    room = np.where(capacity > 0, capacity, fabric.bandwidth)[paths.link] / paths.weight
-    rate = np.minimum.reduceat(room, paths.start[:-1])
-    narrow = np.repeat(rate, np.diff(paths.start)) == room
+    """How long each transfer holds its links when alone, and the tier that limits it.
+
+    Those not ``away`` are local work, hold no links and take no time for bytes.
+    """
+    ideal = np.zeros(away.size, dtype=np.int64)
+    limited = np.full(away.size, -1, dtype=np.int64)
+    if not away.any():
+        return ideal, limited
+    room = links.capacity[paths.link] / paths.weight
+    # Local work has no entries, and would upset reduceat.
+    first = paths.start[:-1][away]
+    rate = np.minimum.reduceat(room, first)
+    narrow = np.repeat(rate, np.diff(paths.start)[away]) == room
     # The first link of the path that is as narrow as the path.
     entry = np.where(narrow, np.arange(room.size), room.size)
-    limit = paths.link[np.minimum.reduceat(entry, paths.start[:-1])]
-    tier = np.where(found.cap < rate, -1, fabric.tier[limit]).astype(np.int64)
-    rate = np.minimum(rate, found.cap)
-    seconds = found.wire_bytes / rate
+    limit = paths.link[np.minimum.reduceat(entry, first)]
+    cap, wire = found.cap[away], found.wire_bytes[away]
+    limited[away] = np.where(cap < rate, -1, links.tier[limit])
+    rate = np.minimum(rate, cap)
+    seconds = wire / rate
     longest = float(seconds.max()) * round_.repeat
     if longest * PS_PER_SECOND > LATEST:
         raise CapacityError(
             f"round {round_.label!r} would last {longest:.3g} s, beyond the 53 days a simulation may last; "
             f"lower the size or raise the bandwidth"
         )
-    return duration_ps(found.wire_bytes, rate), tier
+    ideal[away] = duration_ps(wire, rate)
+    return ideal, limited
 
 
 def _with_work(round_: Round, found: TransferCosts, local: Bools) -> TransferCosts:
-    """Costs with the rounds' own local work; pure local work has no other costs."""
+    """Costs with the rounds' own local work; pure local work has no other costs, and no bytes."""
+    if round_.bytes[local].any():
+        i = int(np.flatnonzero(local & (round_.bytes != 0))[0])
+        raise ScheduleError(
+            f"round {round_.label!r}: rank {int(round_.src[i])} sends {round_.bytes[i]:.15g} bytes to "
+            f"itself; local work has no bytes, give its time as seconds"
+        )
     overhead = np.where(local, 0, found.overhead_ps)
     if round_.seconds is not None:
         work = round_.seconds * PS_PER_SECOND
@@ -287,27 +334,3 @@ def _with_work(round_: Round, found: TransferCosts, local: Bools) -> TransferCos
         overhead = overhead + np.rint(work).astype(np.int64)
     wire = np.where(local, 0.0, found.wire_bytes)
     return TransferCosts(overhead, found.cap, wire, np.where(local, 0, found.reduce_ps))
-
-
-def _partly_local(
-    round_: Round, paths: Paths, fabric: Fabric, capacity: FloatArray, found: TransferCosts,
-    waits: Waits | None, local: Bools,
-) -> Loaded:  # fmt: skip
-    """A round some of whose transfers are local work, without links."""
-    if round_.bytes[local].any():
-        i = int(np.flatnonzero(local & (round_.bytes != 0))[0])
-        raise ScheduleError(
-            f"round {round_.label!r}: rank {int(round_.src[i])} sends {round_.bytes[i]:.15g} bytes to "
-            f"itself; local work has no bytes, give its time as seconds"
-        )
-    ideal = np.zeros(local.size, dtype=np.int64)
-    tier = np.full(local.size, -1, dtype=np.int64)
-    away = ~local
-    if away.any():
-        start = np.concatenate([paths.start[:-1][away], paths.start[-1:]])
-        rest = Paths(start, paths.link, paths.weight, paths.latency_ps[away], paths.outside[away])
-        costs = TransferCosts(
-            found.overhead_ps[away], found.cap[away], found.wire_bytes[away], found.reduce_ps[away]
-        )
-        ideal[away], tier[away] = _alone(round_, rest, fabric, capacity, costs)
-    return Loaded(round_, paths, found, ideal, tier, waits)

@@ -226,7 +226,7 @@ def _terms(
     latencies = [0.0] * len(costs)
     busiest = 0.0
     capacity = costs[0].capacity(router.fabric)
-    for one in load(schedule.rounds(), router, nodes, capacity, costs[0]):
+    for one in load(schedule.rounds(), router, nodes, capacity, costs[0], every_link=True):
         r = one.round
         if not r.src.size:
             continue

@@ -15,6 +15,7 @@ from sim.fabric import Fabric
 from sim.network import standstill
 from sim.network.contention_free import run_ahead
 from sim.network.job import Cost, Finished, Job
+from sim.routing.bundles import Bundles
 from sim.schedule import FloatArray
 
 __all__ = ["AnalyticNetwork"]
@@ -39,6 +40,7 @@ class AnalyticNetwork:
         self.clock = clock
         self._fabric = fabric
         self.capacity = capacity.copy()
+        self._bundles = Bundles.of(fabric)
         self.cost = Cost()
         self._fast_forward = fast_forward
         self._carried = np.zeros(fabric.links)
@@ -71,7 +73,7 @@ class AnalyticNetwork:
 
     def carried(self) -> FloatArray:
         """Bytes each link has carried for jobs that are done, shape (links,)."""
-        return self._carried.copy()
+        return self._bundles.spread(self._carried)
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -13,6 +13,7 @@ makes it a job of the event loop, from the last repetition that was over.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -27,6 +28,7 @@ from sim.network.event_loop import EventLoop
 from sim.network.job import Cost, Finished, Job
 from sim.network.kernels.maxplus import TIERS
 from sim.network.recorder import Recorder
+from sim.routing.bundles import Bundles
 from sim.schedule import FloatArray
 from sim.transfers import Loaded, load
 from topologies.errors import SimulationError
@@ -66,9 +68,10 @@ class FluidNetwork:
         self.clock = clock
         self.fabric = fabric
         self.capacity = capacity.copy()
+        self.bundles = Bundles.of(fabric)
         # A recorder wants every transfer: nothing is jumped over, nothing runs ahead.
         self._fast_forward = fast_forward and recorder is None
-        self.loop = EventLoop(fabric, self.capacity, self._fast_forward, recorder)
+        self.loop = EventLoop(fabric, self.bundles.narrowest(capacity)[0], self._fast_forward, recorder)
         self._ahead: Job | None = None
         self._result: Cut | None = None
         self._settled = np.zeros(fabric.links)
@@ -106,7 +109,8 @@ class FluidNetwork:
         """Change a link's bytes/s from this instant on; 0 holds its transfers."""
         self._disturb()
         self.capacity[link] = capacity
-        self.loop.set_capacity(link, capacity)
+        chain = self.bundles.chain(link)
+        self.loop.set_capacity(int(self.bundles.speaker[link]), float(self.capacity[chain].min()))
         if not self._wake.triggered:
             self._wake.succeed()
 
@@ -116,7 +120,7 @@ class FluidNetwork:
             self._disturb()
         elif self.loop.jobs:
             self._catch_up()
-        return self._settled + self.loop.carried()
+        return self.bundles.spread(self._settled + self.loop.carried())
 
     def where(self) -> str:
         """What is under way, in words."""
@@ -207,4 +211,10 @@ class FluidNetwork:
         """Why nothing can happen any more, in words."""
         # The loop may have run ahead of the clock.
         now = max(self.clock.now_ps, self.loop.now_ps)
-        return standstill.explain(self.fabric, now, self.loop.waiting(), self.where())
+        held = [replace(one, link=self._narrowest(one.link)) for one in self.loop.waiting()]
+        return standstill.explain(self.fabric, now, held, self.where())
+
+    def _narrowest(self, link: int) -> int:
+        """The link that limits those who hold a chain."""
+        chain = self.bundles.chain(link)
+        return int(chain[np.argmin(self.capacity[chain])])

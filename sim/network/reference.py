@@ -212,7 +212,7 @@ class ReferenceNetwork:
     def _steps(self, running: _Running) -> Iterator[dict[int, list[_Transfer]]]:
         """The transfers of each rank, repetition after repetition."""
         job = running.job
-        for one in load(job.rounds(), job.router, job.nodes, self.capacity, job.costs):
+        for one in load(job.rounds(), job.router, job.nodes, self.capacity, job.costs, every_link=True):
             r, paths, costs = one.round, one.paths, one.costs
             recorded = -1 if self._recorder is None else self._recorder.enter(job, one)
             for repetition in range(r.repeat):

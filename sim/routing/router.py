@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.fabric import Fabric
+from sim.routing.bundles import Bundles
 from sim.routing.paths import Paths, merge
 from sim.schedule import IntArray, Payload
 from topologies.errors import RouteError, nearest
@@ -106,6 +107,7 @@ class Router:
         self._domains = bool((fabric.domain >= 0).any())
         self._in: tuple[IntArray, Ints] | None = None
         self._trees: TreeFinder | None = None
+        self.bundles = Bundles.of(fabric)
         if routing == "up_down" and (fabric.level[fabric.rank_nodes] < 0).any():
             raise RouteError(f"routing 'up_down' needs a level on every node; {fabric.name} has none")
         if routing == "dimension_order" and not fabric.dims:

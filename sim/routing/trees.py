@@ -115,17 +115,20 @@ class TreeFinder:
         return inside and (self._level[head] > self._level[node] or self._level[head] < 0)
 
     def _climb(self, node: int, zone: int, digits: int) -> int:
-        """The top that a chip's address leads to."""
+        """The top that a chip's address leads to; without levels, the first switch on the way."""
+        passed = {node}
         while True:
-            choices = [
-                self._head[l]
-                for l in self._out[node]
-                if self._rises(l, node, zone) and self._level[self._head[l]] > self._level[node]
-            ]
+            ways = [self._head[l] for l in self._out[node] if self._rises(l, node, zone)]
+            if self._level[node] >= 0:
+                choices = [v for v in ways if self._level[v] > self._level[node]]
+            else:
+                bridge = self.fabric.kind[node] != SWITCH
+                choices = [v for v in ways if v not in passed] if bridge else []
             if not choices:
                 return node
             node = choices[digits % len(choices)]
             digits //= len(choices)
+            passed.add(node)
 
     def _tree(self, root: int, zone: int) -> Tree:
         """Fewest links from a root to every chip of a zone, breadth first; chips pass nothing on."""
