@@ -189,8 +189,8 @@ class Recorder:
         place = offset[round_] + transfer
 
         def whole(columns: list[IntArray]) -> IntArray:
-            joined: IntArray = np.concatenate([*columns, np.zeros(0, np.int64)])
-            return joined[place]
+            joined: IntArray = np.concatenate([*columns, np.zeros(0, np.int64)])[place]
+            return joined
 
         delay = whole([one.delay_ps for _, one in self.rounds])
         reduce = whole([one.costs.reduce_ps for _, one in self.rounds])
