@@ -8,6 +8,7 @@
 
 from sim.fabric import Fabric, compile_fabric
 from sim.network.recorder import Recorder
+from sim.programs import Program
 from sim.results import Run
 from sim.run import (
     algorithms,
@@ -30,6 +31,7 @@ from sim.world import World
 
 __all__ = [
     "Fabric",
+    "Program",
     "Recorder",
     "Round",
     "Run",

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from sim import collectives
 from sim.fabric import Fabric
 from sim.libraries import Choice, Library, choose, levels, library
+from sim.programs import Algorithm, algorithm_of, protocol_of, schedule_of
 from sim.routing import Router
 from sim.schedule import IntArray, Schedule
 from topologies import units
@@ -113,7 +114,7 @@ def plan(
     size: Size,
     *,
     ranks: int | Sequence[Any] | None = None,
-    algorithm: str = "auto",
+    algorithm: Algorithm = "auto",
     protocol: str = "auto",
     library: str | Library | None = None,
     **options: Any,
@@ -139,7 +140,13 @@ def plan(
     whole = nodes.size == fabric.ranks and bool((nodes == fabric.rank_nodes).all())
     dims = fabric.dims if fabric.dims and whole else None
 
+    own = algorithm_of(algorithm)
+    if own is not None and protocol == "auto":
+        protocol = protocol_of(own, chosen.protocols)
+
     def build(label: str) -> Schedule:
+        if own is not None:
+            return schedule_of(own, kind, nodes.size, amount, options)
         name, given = levels(kind, label)
         takes = collectives.options(kind, name)
         if groups is not None and "groups" in takes:
@@ -155,7 +162,7 @@ def plan(
         chosen,
         router,
         nodes,
-        algorithm=algorithm,
+        algorithm=str(algorithm) if own is None else own.name,
         protocol=protocol,
         groups=options.get("groups", groups),
         dims=options.get("dims", dims),

@@ -15,6 +15,7 @@ from sim.libraries import Library
 from sim.limits import fabric_bound
 from sim.network.recorder import Recorder
 from sim.plan import Plan, Size, plan
+from sim.programs import Algorithm
 from sim.results import Run
 from sim.schedule import Schedule
 from sim.world import World
@@ -52,7 +53,7 @@ def collective(
     size: Size,
     *,
     ranks: int | Sequence[Any] | None = None,
-    algorithm: str = "auto",
+    algorithm: Algorithm = "auto",
     protocol: str = "auto",
     library: str | Library | None = None,
     routing: str | None = None,
@@ -75,7 +76,10 @@ def collective(
         for all-reduce, broadcast and reduce, the total buffer for the others.
     ranks : int or sequence, optional
         The first so many chips, or chips in rank order; all if not given.
-    algorithm, protocol : str
+    algorithm : str, path or Program
+        A name, ``"auto"``: as the library chooses, or an algorithm of your own: a
+        `sim.Program`, or the path of an ``.xml`` (MSCCL) or ``.goal`` file.
+    protocol : str
         A name, or ``"auto"``: as the library chooses.
     library : str, optional
         The communication library; else the machine's own, else ``"ideal"``.
@@ -124,7 +128,7 @@ class Request:
     fabric: Fabric
     size: Size
     ranks: int | Sequence[Any] | None
-    algorithm: str
+    algorithm: Algorithm
     protocol: str
     library: str | Library | None
     routing: str | None

@@ -108,6 +108,9 @@ class Round:
         Local work before the transfer holds its links, in seconds.
     trees : Trees, optional
         The transfers are in-network ones: the switches reduce, multicast, or both.
+    adds : bool array, shape (m,), optional
+        Of which transfers the receiver adds what arrives, where they differ (in a
+        graph of transfers); then ``reduce`` says nothing.
     """
 
     src: IntArray
@@ -120,6 +123,7 @@ class Round:
     after: Payload | None = None
     seconds: FloatArray | None = None
     trees: Trees | None = None
+    adds: npt.NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         if not (self.src.shape == self.dst.shape == self.bytes.shape and self.src.ndim == 1):

@@ -21,6 +21,7 @@ from sim.libraries import Library
 from sim.network.job import Finished, Job, NetworkModel
 from sim.network.recorder import Activity, Recorder
 from sim.plan import Plan, Size, as_library, chip_nodes, plan
+from sim.programs import Algorithm
 from sim.routing import Router
 from sim.schedule import FloatArray
 from topologies import memory, units
@@ -224,7 +225,7 @@ class World:
         size: Size,
         group: int | Sequence[Any] | None = None,
         *,
-        algorithm: str = "auto",
+        algorithm: Algorithm = "auto",
         protocol: str = "auto",
         name: str | None = None,
         **options: Any,
@@ -239,7 +240,9 @@ class World:
             Bytes, as nccl-tests counts them.
         group : None, int or sequence of chips
             Who takes part: all, the first so many, or these in rank order.
-        algorithm, protocol : str
+        algorithm : str, path or Program
+            A name, ``"auto"``: as the library chooses, or an algorithm of your own.
+        protocol : str
             A name, or ``"auto"``: as the library chooses.
         **options
             What the algorithm takes besides (``root``, ``pipeline``, ...).

@@ -66,8 +66,10 @@ class Chunk:
 
     def copy(self, to: Chunk) -> Chunk:
         """Copy them inside the rank, to a place of `Program.scratch_chunk` or another chunk's."""
-        if isinstance(to, int) or to.rank != self.rank:
-            raise ScheduleError(f"program: copy from rank {self.rank} to {to!r}: copies stay inside a rank; send")
+        if to.rank != self.rank:
+            raise ScheduleError(
+                f"program: copy from rank {self.rank} to {to!r}: copies stay inside a rank; send"
+            )
         return self.recorder.move(self, to, False, 0)
 
     def __repr__(self) -> str:
@@ -170,7 +172,9 @@ class Recorder:
                 raise ScheduleError(f"program: {chunk.count} chunks do not fit a place of {to.count}")
             target = to
         elif chunk.number is None:
-            raise ScheduleError(f"program: {chunk!r} has no place of its own at rank {to}; send it to a chunk there")
+            raise ScheduleError(
+                f"program: {chunk!r} has no place of its own at rank {to}; send it to a chunk there"
+            )
         else:
             target = self.chunk(to, chunk.number, chunk.count)
         source, place = (chunk.buffer, chunk.first), (target.buffer, target.first)
@@ -195,15 +199,14 @@ class Recorder:
         _note(read, [], sent)
         _note([], write, taken)
 
-    def _local(
-        self, rank: int, op: str, source: tuple[str, int], place: tuple[str, int], count: int
-    ) -> None:
+    def _local(self, rank: int, op: str, source: tuple[str, int], place: tuple[str, int], count: int) -> None:
         read, write = self._cells(rank, *source, count), self._cells(rank, *place, count)
         waits = _waits(read, write)
         lanes = self.program.lanes[rank]
         # A lane whose last step it waits for anyway, and nothing else: there it delays nobody.
         lane = next(
-            (a for a, b in waits if b + 1 == len(lanes[a].steps) and all(other == a for other, _ in waits)), -1
+            (a for a, b in waits if b + 1 == len(lanes[a].steps) and all(other == a for other, _ in waits)),
+            -1,
         )
         if lane < 0:
             own = (i for i, one in enumerate(lanes) if one.send < 0 and one.recv < 0)
@@ -217,7 +220,7 @@ class Recorder:
         key = (rank, side, peer, channel)
         if key not in self.lanes:
             lanes = self.program.lanes[rank]
-            lanes.append(Lane(**{side: peer}, channel=channel))
+            lanes.append(Lane(peer, -1, channel) if side == "send" else Lane(-1, peer, channel))
             self.lanes[key] = len(lanes) - 1
         return self.lanes[key]
 

@@ -45,7 +45,7 @@ def check(program: Program, order: Order) -> None:
         arrived: list[Value] = []
         if sender is not None:
             # A fused step has left here what it sends on.
-            arrived = under_way.pop(node, None) or state.send(sender, node)
+            arrived = under_way.pop(node, []) or state.send(sender, node)
             under_way[node] = arrived
         if receiver is not None:
             arrived = under_way.pop(order.message.get(node, node), arrived)
@@ -70,9 +70,9 @@ class _State:
             self.memory[rank, *promise.real(rank, "input", index)] = value
         for rank, pairs in enumerate(self.program.initial):
             for source, target in pairs:
-                value = self.memory.get((rank, *promise.real(rank, "input", source)))
-                if value is not None:
-                    self.memory[rank, *promise.real(rank, "output", target)] = value
+                there = self.memory.get((rank, *promise.real(rank, "input", source)))
+                if there is not None:
+                    self.memory[rank, *promise.real(rank, "output", target)] = there
 
     def _step(self, place: Place) -> Step:
         rank, lane, index = place
@@ -132,8 +132,8 @@ class _State:
         holds = self.program.promise.holds
         why = "which counts some ranks twice" if one[0] == other[0] else "which is other data"
         raise ScheduleError(
-            f"{self.program.where(*place)}: adds {holds(one)} to {at[0]} chunk {at[1] + k} with {holds(other)}, "
-            f"{why}"
+            f"{self.program.where(*place)}: adds {holds(one)} to {at[0]} chunk {at[1] + k} "
+            f"with {holds(other)}, {why}"
         )
 
     def verify(self) -> None:
@@ -144,10 +144,14 @@ class _State:
             if found != value:
                 cell = (rank, *promise.real(rank, "output", index))
                 writers = [place for _, place, write in self.touched.get(cell, ()) if write]
-                last = f"; last written by thread block {writers[-1][1]}, step {writers[-1][2]}" if writers else ""
+                last = (
+                    f"; last written by thread block {writers[-1][1]}, step {writers[-1][2]}"
+                    if writers
+                    else ""
+                )
                 raise ScheduleError(
-                    f"{program.kind} by {program.name}: rank {rank} ends with {promise.holds(found)} in output "
-                    f"chunk {index}, needs {promise.holds(value)}{last}"
+                    f"{program.kind} by {program.name}: rank {rank} ends with {promise.holds(found)} "
+                    f"in output chunk {index}, needs {promise.holds(value)}{last}"
                 )
 
 
@@ -195,8 +199,8 @@ def _check_uses(program: Program, uses: list[Use], precedes: Precedes) -> None:
                 continue
             does, did = ("writes" if one[2] else "reads" for one in (use, rival))
             raise ScheduleError(
-                f"{program.where(*use[1])}: {does} a chunk that {program.where(*rival[1])} {did}, and neither "
-                f"waits for the other; add a dependency"
+                f"{program.where(*use[1])}: {does} a chunk that {program.where(*rival[1])} {did}, "
+                f"and neither waits for the other; add a dependency"
             )
         if use[2]:
             written, readers = use, []

@@ -130,8 +130,8 @@ def _check_lanes(program: Program, rank: int) -> None:
             other = taken.setdefault((side, peer, lane.channel), number)
             if other != number:
                 raise ScheduleError(
-                    f"{here}: {side} (={peer}) on channel {lane.channel} is also that of thread block {other}; "
-                    f"give one of them another channel"
+                    f"{here}: {side} (={peer}) on channel {lane.channel} is also that of thread block "
+                    f"{other}; give one of them another channel"
                 )
         for index, step in enumerate(lane.steps):
             _check_step(program, rank, number, index, step)
@@ -159,7 +159,9 @@ def _check_step(program: Program, rank: int, number: int, index: int, step: Step
         if not (0 <= lane < len(lanes) and 0 <= at < len(lanes[lane].steps)):
             raise ScheduleError(f"{here}: waits for thread block {lane}, step {at}, which does not exist")
         if lane == number and at >= index:
-            raise ScheduleError(f"{here}: waits for step {at} of its own thread block, which comes no earlier")
+            raise ScheduleError(
+                f"{here}: waits for step {at} of its own thread block, which comes no earlier"
+            )
 
 
 def _touched(step: Step) -> Iterator[tuple[str, tuple[str, int]]]:
@@ -187,7 +189,9 @@ class _Build:
         self.taken: dict[Place, int] = {}
         self.end: list[list[list[int]]] = []
 
-    def _node(self, src: int, dst: int, count: int, adds: bool, sender: Place | None, taker: Place | None) -> int:
+    def _node(
+        self, src: int, dst: int, count: int, adds: bool, sender: Place | None, taker: Place | None
+    ) -> int:
         for column, value in zip(
             (self.src, self.dst, self.count, self.adds, self.sender, self.receiver),
             (src, dst, count, adds, sender, taker),
@@ -227,8 +231,8 @@ class _Build:
             for kind, rest, other in (("sent", sends, dst), ("received", takes, src)):
                 if len(rest) > common:
                     raise ScheduleError(
-                        f"{self.program.where(*rest[common])}: message {common} from rank {src} to rank {dst} "
-                        f"on channel {channel} is {kind} here, but rank {other} has no step that "
+                        f"{self.program.where(*rest[common])}: message {common} from rank {src} to rank "
+                        f"{dst} on channel {channel} is {kind} here, but rank {other} has no step that "
                         f"{'receives' if kind == 'sent' else 'sends'} it"
                     )
             for send, take in zip(sends, takes, strict=True):
@@ -344,13 +348,12 @@ def _sequence(program: Program, build: _Build, waits: list[list[int]]) -> list[i
     if len(done) == len(waits):
         return done
     node = next(n for n, count in enumerate(left) if count)
-    circle: list[int] = []
-    while node not in circle:
-        circle.append(node)
+    walk: dict[int, int] = {}
+    while node not in walk:
+        walk[node] = len(walk)
         node = next(earlier for earlier in waits[node] if left[earlier])
-    circle = circle[circle.index(node) :]
-    names = []
-    for one in circle:
+    names: list[str] = []
+    for one in list(walk)[walk[node] :]:
         place = build.sender[one] or build.receiver[one]
         if place is not None and program.where(*place) not in names:
             names.append(program.where(*place))

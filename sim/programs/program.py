@@ -273,7 +273,9 @@ class Program:
         self.check()
         amount = units.size(size, name="size")
         chunk = amount / self.promise.chunks
-        loops = int(min(MOST_LOOPS, max(1.0, np.ceil(chunk / self.loop_bytes)))) if chunk > self.loop_bytes else 1
+        loops = (
+            int(min(MOST_LOOPS, max(1.0, np.ceil(chunk / self.loop_bytes)))) if chunk > self.loop_bytes else 1
+        )
         found = self.order(loops)
         slices = np.full(loops, min(chunk, max(self.loop_bytes, chunk / loops)))
         slices[-1] = chunk - slices[:-1].sum()
@@ -281,7 +283,7 @@ class Program:
             found.src,
             found.dst,
             found.count * slices[found.loop],
-            reduce=found.reduce,
+            adds=found.reduce if found.reduce.any() else None,
             label=self.name,
             after=(found.offsets, found.after),
         )
@@ -292,7 +294,7 @@ class Program:
             self.ranks,
             amount,
             lambda: iter([round_]),
-            chunks=self.ranks**2 if kind == "all_to_all" else self.promise.chunks,
+            chunks=self.promise.numbered,
             root=self.root,
             options={"destination": self.ranks - 1} if kind == "send" else {},
             proof=self.check,

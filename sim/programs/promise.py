@@ -88,7 +88,8 @@ class Promise:
             raise ScheduleError(f"program: chunks (={self.chunks}) must be >= 1")
         if self.kind in PARTED and self.chunks % self.ranks:
             raise ScheduleError(
-                f"program: chunks (={self.chunks}) of {self.kind} must be a multiple of its {self.ranks} ranks"
+                f"program: chunks (={self.chunks}) of {self.kind} must be a multiple of "
+                f"its {self.ranks} ranks"
             )
         if not 0 <= self.root < self.ranks:
             raise ScheduleError(f"program: root (={self.root}) must be one of the {self.ranks} ranks")

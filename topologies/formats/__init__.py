@@ -7,7 +7,6 @@ whole, so that nobody ever reads half of one.
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import os
 import re
@@ -17,7 +16,8 @@ from typing import Any
 
 import networkx as nx
 
-from topologies.errors import FormatError, OutputError
+from topologies.errors import FormatError
+from topologies.formats.whole import read_text, write_text
 
 __all__ = ["SUFFIXES", "read", "write"]
 
@@ -55,10 +55,7 @@ def read(path: str | os.PathLike[str]) -> nx.Graph[Any]:
     """
     file = Path(path)
     form = _form(file, "read")
-    try:
-        text = file.read_bytes().decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise FormatError(f"cannot read {file}: {_reason(error)}") from error
+    text = read_text(file)
     try:
         graph: nx.Graph[Any] = form.parse(text)
     except FormatError as error:
@@ -92,14 +89,7 @@ def write(graph: nx.Graph[Any], path: str | os.PathLike[str]) -> None:
         text = form.text(graph)
     except FormatError as error:
         raise FormatError(f"cannot write {file}: {error}") from error
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(text.encode("utf-8"))
-        os.replace(part, file)
-    except OSError as error:
-        with contextlib.suppress(OSError):  # the first error is the one to tell
-            part.unlink()
-        raise OutputError(f"cannot write {file}: {_reason(error)}") from error
+    write_text(file, text)
 
 
 def _form(file: Path, verb: str) -> Any:
@@ -110,12 +100,6 @@ def _form(file: Path, verb: str) -> Any:
             f"cannot {verb} {file}: unknown suffix {file.suffix!r}; take {' or '.join(SUFFIXES)}"
         ) from None
     return importlib.import_module(module)
-
-
-def _reason(error: OSError | UnicodeDecodeError) -> str:
-    if isinstance(error, UnicodeDecodeError):
-        return f"byte {error.start} is no UTF-8 text"
-    return (error.strerror or type(error).__name__).lower()
 
 
 def _settle(attributes: dict[str, Any], keys: tuple[str, ...], to: Callable[[float], Any]) -> None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -64,10 +65,17 @@ def from_schedule(schedule: Schedule) -> Program:
     what = f"{schedule.kind} by {schedule.algorithm}"
     sizes = schedule.bytes_of_chunks()
     if sizes.size and sizes.max() - sizes.min() > 1e-9 * sizes.max():
-        raise ScheduleError(f"{what}: chunks of {sizes.min():.15g} to {sizes.max():.15g} bytes; a program's are alike")
-    if schedule.kind == "send" and (schedule.root, schedule.options.get("destination")) != (0, schedule.ranks - 1):
-        raise ScheduleError(f"{what}: a program sends from rank 0 to rank {schedule.ranks - 1}; give ranks in this order")
-    chunks = schedule.ranks if schedule.kind == "all_to_all" else schedule.chunks
+        raise ScheduleError(
+            f"{what}: chunks of {sizes.min():.15g} to {sizes.max():.15g} bytes; a program's are alike"
+        )
+    if schedule.kind == "send" and (schedule.root, schedule.options.get("destination")) != (
+        0,
+        schedule.ranks - 1,
+    ):
+        raise ScheduleError(
+            f"{what}: a program sends from rank 0 to rank {schedule.ranks - 1}; give ranks in this order"
+        )
+    chunks = schedule.chunks // (schedule.ranks if schedule.kind == "all_to_all" else 1)
     program = Program(schedule.kind, schedule.ranks, chunks, schedule.algorithm, schedule.root)
     transfers, _ = schedule.totals()
     memory.require(transfers * TRANSFER_BYTES, f"{transfers} messages of {what}; take fewer ranks")
@@ -75,7 +83,9 @@ def from_schedule(schedule: Schedule) -> Program:
     return program
 
 
-def _repetitions(schedule: Schedule, what: str) -> Iterator[tuple[Round, list[int], list[int], list[list[int]]]]:
+def _repetitions(
+    schedule: Schedule, what: str
+) -> Iterator[tuple[Round, list[int], list[int], list[list[int]]]]:
     """Round, sources, destinations and chunks of every repetition."""
     for index, round_ in enumerate(schedule.rounds()):
         where = f"{what}, round {index} {round_.label!r}"
@@ -83,11 +93,13 @@ def _repetitions(schedule: Schedule, what: str) -> Iterator[tuple[Round, list[in
             raise ScheduleError(f"{where}: no payload, so it is not known which chunks are sent")
         if round_.trees is not None or round_.after is not None:
             kind = "in the network" if round_.trees is not None else "in an order of their own"
-            raise ScheduleError(f"{where}: transfers {kind} cannot be written as steps; take another algorithm")
+            raise ScheduleError(
+                f"{where}: transfers {kind} cannot be written as steps; take another algorithm"
+            )
         for k in range(round_.repeat):
             offsets, chunks = round_.payload(k)
             cut, numbers = offsets.tolist(), chunks.tolist()
-            carried = [numbers[a:b] for a, b in zip(cut, cut[1:], strict=False)]
+            carried = [numbers[a:b] for a, b in pairwise(cut)]
             yield round_, round_.src.tolist(), round_.dst.tolist(), carried
 
 
@@ -146,7 +158,9 @@ class _Writer:
             found = "scratch", self.places[rank, chunk]
         return found
 
-    def _repetition(self, round_: Round, sources: list[int], targets: list[int], carried: list[list[int]]) -> None:
+    def _repetition(
+        self, round_: Round, sources: list[int], targets: list[int], carried: list[list[int]]
+    ) -> None:
         read: set[tuple[int, Cell]] = set()
         written: Counter[tuple[int, Cell]] = Counter()
         moves = []
@@ -154,7 +168,9 @@ class _Writer:
         for src, dst, chunks in zip(sources, targets, carried, strict=True):
             cells = sorted((self._cell(src, c), self._cell(dst, c)) for c in chunks)
             if not cells:
-                raise ScheduleError(f"{self.what}: rank {src} sends no chunk to rank {dst} in {round_.label!r}")
+                raise ScheduleError(
+                    f"{self.what}: rank {src} sends no chunk to rank {dst} in {round_.label!r}"
+                )
             moves.append((src, dst, channels[src, dst], [a for a, _ in cells], [b for _, b in cells]))
             channels[src, dst] += 1
             read.update((src, a) for a, _ in cells)
@@ -179,7 +195,9 @@ class _Writer:
         self._append(rank, lane, Step("send", start, there, len(cells)), waits)
         state.ends.append((lane, len(self.program.lanes[rank][lane].steps) - 1))
 
-    def _receive(self, rank: int, sender: int, channel: int, cells: list[Cell], clash: bool, adds: bool) -> None:
+    def _receive(
+        self, rank: int, sender: int, channel: int, cells: list[Cell], clash: bool, adds: bool
+    ) -> None:
         lane, state = self._lane(rank, "recv", sender, channel), self.ranks[rank]
         runs = list(_runs(cells))
         if clash or len(runs) > 1:
@@ -314,7 +332,7 @@ class _Graph:
                 self.last[rank] = [self._node(rank, rank, 0.0, 0.0, False, self.last[rank])]
                 first += 1
         offsets, within = round_.after or (np.zeros(count + 1, dtype=np.int64), np.zeros(0, dtype=np.int64))
-        adds = np.broadcast_to(np.asarray(round_.reduce), count).tolist()
+        adds = [round_.reduce] * count if round_.adds is None else round_.adds.tolist()
         seconds = np.zeros(count) if round_.seconds is None else round_.seconds
         ends: dict[int, list[int]] = {}
         for i, (src, dst) in enumerate(zip(round_.src.tolist(), round_.dst.tolist(), strict=True)):
@@ -334,7 +352,7 @@ class _Graph:
             np.array(self.src, dtype=np.int64),
             np.array(self.dst, dtype=np.int64),
             np.array(self.bytes, dtype=np.float64),
-            reduce=np.array(self.adds, dtype=np.bool_),
+            adds=np.array(self.adds, dtype=np.bool_),
             label=label,
             after=(offsets.astype(np.int64), after),
             seconds=np.array(self.seconds) if any(self.seconds) else None,
