@@ -353,8 +353,8 @@ def _sequence(program: Program, build: _Build, waits: list[list[int]]) -> list[i
         walk[node] = len(walk)
         node = next(earlier for earlier in waits[node] if left[earlier])
     names: list[str] = []
-    for one in list(walk)[walk[node] :]:
-        place = build.sender[one] or build.receiver[one]
+    for step in list(walk)[walk[node] :]:
+        place = build.sender[step] or build.receiver[step]
         if place is not None and program.where(*place) not in names:
             names.append(program.where(*place))
     shown = " waits for ".join([*names[:4], *(["..."] if len(names) > 4 else []), names[0]])
