@@ -260,6 +260,14 @@ def round_costs(round_: Round, paths: Paths, fabric: Fabric, costs: Costs) -> Tr
     together, this is one after the other). In a round with an order of its own
     arrivals are spread over the whole round, and each is added by itself.
     """
+    if round_.adds is not None:
+        adding, copying = (costs.of(fabric, paths, round_.bytes, way) for way in (True, False))
+        return TransferCosts(
+            np.where(round_.adds, adding.overhead_ps, copying.overhead_ps),
+            np.where(round_.adds, adding.cap, copying.cap),
+            np.where(round_.adds, adding.wire_bytes, copying.wire_bytes),
+            np.where(round_.adds, adding.reduce_ps, copying.reduce_ps),
+        )
     found = costs.of(fabric, paths, round_.bytes, round_.reduce and round_.trees is None)
     if not found.reduce_ps.any() or round_.after is not None:
         return found

@@ -1,14 +1,18 @@
 """Writing a program: chunks that are sent, added and copied.
 
-Every call appends a step to the lanes of the ranks concerned. What a step must wait
-for follows from the chunks: who reads one waits for who wrote it last, who writes one
-waits for who wrote it last and who has read it since. Lanes come of themselves: one
-for each rank sent to and one for each received from (on each channel), and local steps
-go where what they wait for is.
+What a step must wait for follows from the chunks: who reads one waits for who wrote it
+last, who writes one waits for who wrote it last and who has read it since. Lanes come of
+themselves: one for each rank sent to and one for each received from (on each channel),
+and local steps go where what they wait for is. In a lane messages follow each other in
+the order in which they could start if each took as long as any other and two on one
+connection went one after the other; so the journey of one chunk may be written down
+before that of the next, though they travel at the same time.
 """
 
 from __future__ import annotations
 
+import heapq
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -22,6 +26,9 @@ __all__ = ["Chunk", "Recorder"]
 
 Cell = tuple[int, str, int]
 At = tuple[int, int]
+
+#: A move's number, and whether its receiving side is meant (a local step is both).
+Use = tuple[int, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,27 +88,50 @@ class Chunk:
 class _Uses:
     """Who has used a chunk of memory: its last writer, its readers since, how often it was written."""
 
-    writer: At | None = None
-    readers: list[At] = field(default_factory=list)
+    writer: Use | None = None
+    readers: list[Use] = field(default_factory=list)
     version: int = 0
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """Something written down: a message, or a copy or sum inside a rank.
+
+    ``reading`` and ``writing`` are what its sending and its receiving step wait for (a
+    local step for both).
+    """
+
+    source: Chunk
+    target: Chunk
+    adds: bool
+    channel: int
+    reading: set[Use]
+    writing: set[Use]
+
+    @property
+    def local(self) -> bool:
+        return self.source.rank == self.target.rank
+
+
 class Recorder:
     """What has been written of a program so far."""
 
-    program: Program
-    uses: dict[Cell, _Uses] = field(default_factory=dict)
-    lanes: dict[tuple[int, str, int, int], int] = field(default_factory=dict)
-    own_places: dict[tuple[int, int], int] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        program = self.program
-        if program.kind == "all_to_all" and not program.in_place and not any(program.lanes):
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.uses: dict[Cell, _Uses] = {}
+        self.moves: list[_Move] = []
+        self.own_places: dict[tuple[int, int], int] = {}
+        self.settled = 0
+        if any(program.own_lanes):
+            raise ScheduleError(
+                f"{program!r}: has lanes already, of a file or a schedule; nothing can be written on to it"
+            )
+        if program.kind == "all_to_all" and not program.in_place:
             part = program.promise.part
             for rank in range(program.ranks):
-                own = ("input", rank * part), ("output", rank * part)
-                self._local(rank, "copy", *own, part)
+                first = rank * part
+                own, there = (self._seen(rank, name, first, part, None) for name in ("input", "output"))
+                self._note(own, there, False, 0)
 
     # ----------------------------------------------------------------- places
 
@@ -177,52 +207,102 @@ class Recorder:
             )
         else:
             target = self.chunk(to, chunk.number, chunk.count)
-        source, place = (chunk.buffer, chunk.first), (target.buffer, target.first)
-        if target.rank == chunk.rank:
-            if source == place:
-                raise ScheduleError(f"program: {chunk!r} would be {'added' if adds else 'copied'} to itself")
-            self._local(chunk.rank, "reduce" if adds else "copy", source, place, chunk.count)
-        else:
-            self._message(chunk, target, adds, channel)
-        self.program.changed()
+        if (target.rank, target.buffer, target.first) == (chunk.rank, chunk.buffer, chunk.first):
+            raise ScheduleError(f"program: {chunk!r} would be {'added' if adds else 'copied'} to itself")
+        self._note(chunk, target, adds, channel)
         return self._seen(target.rank, target.buffer, target.first, target.count, target.number)
 
-    def _message(self, chunk: Chunk, target: Chunk, adds: bool, channel: int) -> None:
-        out = self._lane(chunk.rank, "send", target.rank, channel)
-        into = self._lane(target.rank, "recv", chunk.rank, channel)
-        read = self._cells(chunk.rank, chunk.buffer, chunk.first, chunk.count)
+    def _note(self, source: Chunk, target: Chunk, adds: bool, channel: int) -> None:
+        """Write a move down, and who uses which chunk."""
+        read = self._cells(source.rank, source.buffer, source.first, source.count)
         write = self._cells(target.rank, target.buffer, target.first, target.count)
-        source, place = (chunk.buffer, chunk.first), (target.buffer, target.first)
-        sent = self._append(chunk.rank, out, Step("send", source, place, chunk.count), _waits(read, []))
-        step = Step("recv_reduce_copy" if adds else "recv", place, place, chunk.count)
-        taken = self._append(target.rank, into, step, _waits([], write))
-        _note(read, [], sent)
-        _note([], write, taken)
+        move = _Move(source, target, adds, channel, _waits(read, []), _waits([], write))
+        number = len(self.moves)
+        self.moves.append(move)
+        self.program.changed()
+        for use in read:
+            use.readers.append((number, move.local))
+        for use in write:
+            use.writer, use.readers = (number, True), []
+            use.version += 1
 
-    def _local(self, rank: int, op: str, source: tuple[str, int], place: tuple[str, int], count: int) -> None:
-        read, write = self._cells(rank, *source, count), self._cells(rank, *place, count)
-        waits = _waits(read, write)
-        lanes = self.program.lanes[rank]
-        # A lane whose last step it waits for anyway, and nothing else: there it delays nobody.
-        lane = next(
-            (a for a, b in waits if b + 1 == len(lanes[a].steps) and all(other == a for other, _ in waits)),
-            -1,
-        )
-        if lane < 0:
-            own = (i for i, one in enumerate(lanes) if one.send < 0 and one.recv < 0)
-            lane = next((i for i in own if (i, len(lanes[i].steps) - 1) in waits), -1)
-        if lane < 0:
-            lanes.append(Lane())
-            lane = len(lanes) - 1
-        _note(read, write, self._append(rank, lane, Step(op, source, place, count), waits))
+    # ------------------------------------------------------------------ lanes
 
-    def _lane(self, rank: int, side: str, peer: int, channel: int) -> int:
+    def settle(self) -> None:
+        """Write the lanes of all that has been written down so far."""
+        if self.settled == len(self.moves):
+            return
+        self.settled = len(self.moves)
+        program = self.program
+        for mine in program.own_lanes:
+            mine.clear()
+        lanes: dict[tuple[int, str, int, int], int] = {}
+        #: Step that is the sending (False) or the receiving (True) side of a move.
+        at: dict[Use, At] = {}
+        for number in range(len(self.moves)) if program.in_order else self._sequence():
+            move = self.moves[number]
+            source, target = move.source, move.target
+            start, place = (source.buffer, source.first), (target.buffer, target.first)
+            reading, writing = {at[use] for use in move.reading}, {at[use] for use in move.writing}
+            if move.local:
+                lane = self._local_lane(source.rank, reading | writing)
+                step = Step("reduce" if move.adds else "copy", start, place, source.count)
+                at[number, True] = self._append(source.rank, lane, step, reading | writing)
+                continue
+            out = self._lane(lanes, source.rank, "send", target.rank, move.channel)
+            into = self._lane(lanes, target.rank, "recv", source.rank, move.channel)
+            step = Step("send", start, place, source.count)
+            at[number, False] = self._append(source.rank, out, step, reading)
+            step = Step("recv_reduce_copy" if move.adds else "recv", place, place, source.count)
+            at[number, True] = self._append(target.rank, into, step, writing)
+
+    def _sequence(self) -> Iterator[int]:
+        """The moves in the order in which they could start."""
+        left = [len({use[0] for use in move.reading | move.writing}) for move in self.moves]
+        follow: list[list[int]] = [[] for _ in self.moves]
+        for number, move in enumerate(self.moves):
+            for earlier in {use[0] for use in move.reading | move.writing}:
+                follow[earlier].append(number)
+        ready = [0] * len(self.moves)
+        free: dict[tuple[int, int, int], int] = {}
+        heap = [(0, number) for number, count in enumerate(left) if not count]
+        while heap:
+            time, number = heapq.heappop(heap)
+            move = self.moves[number]
+            connection = (move.source.rank, move.target.rank, move.channel)
+            if not move.local:
+                if free.get(connection, 0) > time:
+                    heapq.heappush(heap, (free[connection], number))
+                    continue
+                free[connection] = time + 1
+            yield number
+            for later in follow[number]:
+                ready[later] = max(ready[later], time + (not move.local))
+                left[later] -= 1
+                if not left[later]:
+                    heapq.heappush(heap, (ready[later], later))
+
+    def _local_lane(self, rank: int, waits: set[At]) -> int:
+        """A lane for a local step: one where it delays nobody."""
+        lanes = self.program.own_lanes[rank]
+        for lane, index in sorted(waits):
+            if index + 1 != len(lanes[lane].steps):
+                continue
+            # It waits for the last step there, and for nothing else or in a lane without messages.
+            if all(other == lane for other, _ in waits) or (lanes[lane].send, lanes[lane].recv) == (-1, -1):
+                return lane
+        lanes.append(Lane())
+        return len(lanes) - 1
+
+    def _lane(
+        self, known: dict[tuple[int, str, int, int], int], rank: int, side: str, peer: int, channel: int
+    ) -> int:
         key = (rank, side, peer, channel)
-        if key not in self.lanes:
-            lanes = self.program.lanes[rank]
+        if key not in known:
+            lanes = self.program.own_lanes[rank]
             lanes.append(Lane(peer, -1, channel) if side == "send" else Lane(-1, peer, channel))
-            self.lanes[key] = len(lanes) - 1
-        return self.lanes[key]
+            known[key] = len(lanes) - 1
+        return known[key]
 
     def _append(self, rank: int, lane: int, step: Step, waits: set[At]) -> At:
         """Put a step at the end of a lane, to wait for the last of the steps in each other lane."""
@@ -230,21 +310,13 @@ class Recorder:
         for other, index in waits:
             if other != lane:
                 latest[other] = max(index, latest.get(other, -1))
-        steps = self.program.lanes[rank][lane].steps
+        steps = self.program.own_lanes[rank][lane].steps
         steps.append(Step(step.op, step.src, step.dst, step.count, tuple(sorted(latest.items()))))
         return lane, len(steps) - 1
 
 
-def _waits(read: list[_Uses], write: list[_Uses]) -> set[At]:
+def _waits(read: list[_Uses], write: list[_Uses]) -> set[Use]:
     found = {use.writer for use in [*read, *write] if use.writer is not None}
     for use in write:
         found.update(use.readers)
     return found
-
-
-def _note(read: list[_Uses], write: list[_Uses], at: At) -> None:
-    for use in read:
-        use.readers.append(at)
-    for use in write:
-        use.writer, use.readers = at, []
-        use.version += 1

@@ -17,6 +17,7 @@ import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
+from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
@@ -262,9 +263,13 @@ def text(schedule: Schedule) -> str:
     fraction = round_.bytes != np.floor(round_.bytes)
     if fraction.any():
         odd = float(round_.bytes[fraction][0])
+        cuts = {
+            Fraction(float(b) / schedule.size).limit_denominator(MOST_RANKS).denominator for b in round_.bytes
+        }
+        step = math.lcm(*cuts)
         raise ScheduleError(
-            f"{what}: a transfer of {odd:.15g} bytes; GOAL counts whole bytes, "
-            f"so take a size that the parts divide"
+            f"{what}: a transfer of {odd:.15g} bytes; GOAL counts whole bytes, so take a size that the parts "
+            f"divide, such as {max(1, round(schedule.size / step)) * step}"
         )
     seconds = np.zeros(round_.src.size) if round_.seconds is None else round_.seconds
     work = np.rint(seconds * 1e9)

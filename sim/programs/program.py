@@ -94,7 +94,6 @@ class Lane:
     steps: list[Step] = field(default_factory=list)
 
 
-@dataclass(eq=False, slots=True)
 class Program:
     """An algorithm of one's own.
 
@@ -122,11 +121,12 @@ class Program:
         waits for its receiver.
     loop_bytes : float
         Largest slice of a chunk that is moved at once.
+    in_order : bool
+        Whether the messages of a connection go in the order in which they are written
+        with `chunk`, rather than as soon as they may.
 
     Attributes
     ----------
-    lanes : list of list of Lane
-        Of each rank.
     scratch : list of int
         Chunks of each rank's scratch buffer.
     initial : list of list of (int, int)
@@ -149,37 +149,62 @@ class Program:
     <Schedule all_reduce by program: 4 ranks, 1000000 bytes in 4 chunks>
     """
 
-    kind: str
-    ranks: int
-    chunks: int | None = None
-    name: str = "program"
-    root: int = 0
-    in_place: bool | None = None
-    protocol: str | None = None
-    slots: int = 0
-    loop_bytes: float = float("inf")
-    lanes: list[list[Lane]] = field(default_factory=list)
-    scratch: list[int] = field(default_factory=list)
-    initial: list[list[tuple[int, int]]] = field(default_factory=list)
-    promise: Promise = field(init=False)
-    _recorder: Recorder | None = field(init=False, default=None)
-    _order: dict[int, Order] = field(init=False, default_factory=dict)
-    _sound: bool = field(init=False, default=False)
-
-    def __post_init__(self) -> None:
-        for what, value, least in (("ranks", self.ranks, 2), ("slots", self.slots, 0)):
+    def __init__(
+        self,
+        kind: str,
+        ranks: int,
+        chunks: int | None = None,
+        name: str = "program",
+        root: int = 0,
+        in_place: bool | None = None,
+        protocol: str | None = None,
+        slots: int = 0,
+        loop_bytes: float = float("inf"),
+        in_order: bool = False,
+    ) -> None:
+        for what, value, least in (("ranks", ranks, 2), ("slots", slots, 0)):
             if not isinstance(value, int | np.integer) or value < least:
                 raise ScheduleError(f"program: {what} (={value!r}) must be a whole number >= {least}")
-        if self.chunks is None:
-            self.chunks = self.ranks
-        if self.in_place is None:
-            self.in_place = self.kind != "all_to_all"
-        if not self.loop_bytes > 0:
-            raise ScheduleError(f"program: loop_bytes (={self.loop_bytes!r}) must be > 0")
-        self.promise = Promise(self.kind, self.ranks, self.chunks, self.root, self.in_place)
-        for mine in (self.lanes, self.scratch, self.initial):
-            if not mine:
-                mine.extend(0 if mine is self.scratch else [] for _ in range(self.ranks))  # type: ignore[misc]
+        if not loop_bytes > 0:
+            raise ScheduleError(f"program: loop_bytes (={loop_bytes!r}) must be > 0")
+        in_place = kind != "all_to_all" if in_place is None else in_place
+        self.promise = Promise(kind, ranks, ranks if chunks is None else chunks, root, in_place)
+        self.name, self.protocol = name, protocol
+        self.slots, self.loop_bytes, self.in_order = slots, loop_bytes, in_order
+        #: The lanes as they are, without those of what has been written since.
+        self.own_lanes: list[list[Lane]] = [[] for _ in range(ranks)]
+        self.scratch = [0] * ranks
+        self.initial: list[list[tuple[int, int]]] = [[] for _ in range(ranks)]
+        self._recorder: Recorder | None = None
+        self._order: dict[int, Order] = {}
+        self._sound = False
+
+    @property
+    def kind(self) -> str:
+        """The collective."""
+        return self.promise.kind
+
+    @property
+    def ranks(self) -> int:
+        """Number of ranks."""
+        return self.promise.ranks
+
+    @property
+    def root(self) -> int:
+        """Root of broadcast, reduce, gather and scatter."""
+        return self.promise.root
+
+    @property
+    def in_place(self) -> bool:
+        """Whether input and output are one buffer."""
+        return self.promise.in_place
+
+    @property
+    def lanes(self) -> list[list[Lane]]:
+        """Lanes of each rank. Call `changed` after changing them."""
+        if self._recorder is not None:
+            self._recorder.settle()
+        return self.own_lanes
 
     # ---------------------------------------------------------------- writing
 
@@ -217,6 +242,7 @@ class Program:
             from sim.programs.chunks import Recorder
 
             self._recorder = Recorder(self)
+        self.changed()
         return self._recorder
 
     def changed(self) -> None:

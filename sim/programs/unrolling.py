@@ -89,13 +89,13 @@ def _repetitions(
     """Round, sources, destinations and chunks of every repetition."""
     for index, round_ in enumerate(schedule.rounds()):
         where = f"{what}, round {index} {round_.label!r}"
-        if round_.payload is None:
-            raise ScheduleError(f"{where}: no payload, so it is not known which chunks are sent")
         if round_.trees is not None or round_.after is not None:
             kind = "in the network" if round_.trees is not None else "in an order of their own"
             raise ScheduleError(
                 f"{where}: transfers {kind} cannot be written as steps; take another algorithm"
             )
+        if round_.payload is None:
+            raise ScheduleError(f"{where}: no payload, so it is not known which chunks are sent")
         for k in range(round_.repeat):
             offsets, chunks = round_.payload(k)
             cut, numbers = offsets.tolist(), chunks.tolist()
