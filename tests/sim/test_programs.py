@@ -77,7 +77,7 @@ EVERY = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "name"), EVERY, ids="-".join)
+@pytest.mark.parametrize(("kind", "name"), EVERY, ids=map("-".join, EVERY))
 def test_every_algorithm_of_ours_is_a_sound_program(kind: str, name: str) -> None:
     """Also without races, which the schedule's own checker does not look for."""
     found = 0
