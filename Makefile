@@ -8,7 +8,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 OUT    ?= out
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick lint types bench format clean
+.PHONY: help demo test quick lint types bench gallery format clean
 
 help: ## say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,11 @@ types: $(VENV)/test.stamp ## mypy --strict on the three packages
 
 bench: $(VENV)/test.stamp ## speed of the simulator itself
 	$(BIN)/python -m benchmarks
+
+gallery: $(VENV)/demo.stamp ## the pictures of docs/gallery
+	@for script in docs/gallery/*.py; do \
+	  PYTHONPATH=. $(BIN)/python $$script docs/gallery/img/$$(basename $$script .py).svg || exit 1; \
+	done
 
 format: $(VENV)/test.stamp ## lay the sources out as `make lint` wants them
 	$(BIN)/ruff check --fix .

@@ -8,7 +8,7 @@ import numpy as np
 
 from sim.plots.breakdown import UNITS
 from sim.plots.curves import require
-from sim.plots.style import FONT_SIZE, NEUTRAL, axes_or_new, dress
+from sim.plots.style import FONT_SIZE, GREY, NEUTRAL, axes_or_new, dress
 from topologies.errors import FormatError
 
 if TYPE_CHECKING:
@@ -73,8 +73,9 @@ def plot_timeline(
             [row_of[str(actor)] for actor in exposed["actor"]],
             exposed["end"].to_numpy(dtype=np.float64) / scale - start,
             left=start, height=0.72, facecolor="none", edgecolor="white", linewidth=0.0, hatch="////",
-            label="exposed",
         )  # fmt: skip
+        # White on any colour; in the legend on grey.
+        ax.bar(0, 0, facecolor=GREY, edgecolor="white", linewidth=0.0, hatch="////", label="exposed")
     dress(ax, grid="x")
     step = -(-len(actors) // NAMED_ROWS)
     ax.set_yticks(range(0, len(actors), step), actors[::step])

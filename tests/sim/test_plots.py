@@ -15,17 +15,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.axes import Axes
-from matplotlib.collections import PolyCollection
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 from scipy.optimize import isotonic_regression
 
+import sim
+import topologies
 from sim import plots
+from sim.bisection import bisection
 from sim.plots.curves import curves
 from sim.plots.labels import spread
 from sim.plots.overlay import join
 from sim.plots.scales import binary_ticks
 from sim.plots.style import DOMESTIC, FIGURE_SIZE, FONT_SIZE, GLOBAL, colours
+from sim.traffic import pairs
 from topologies.errors import FormatError
 
 MACHINES = {
@@ -86,6 +90,36 @@ def points(factor: float = 1.0) -> pd.DataFrame:
     return cases.assign(time=cases["time"] * factor, busbw=cases["busbw"] / factor)
 
 
+ONE = {"hgx-h100": "global"}
+EXPOSED = pd.DataFrame({"actor": ["chip 0"], "what": ["send"], "start": [2e-3], "end": [2.5e-3]})
+RING = topologies.ring(12, bandwidth="50 GB/s", latency="1 us")
+PAIRS = pd.DataFrame(
+    {
+        "src": range(64),
+        "dst": [(i + 1) % 64 for i in range(64)],
+        "bytes": [2.0**20 * (i + 1) for i in range(64)],
+        "utilisation": [i / 63 for i in range(64)],
+    }
+)
+TRANSFERS = pd.DataFrame({"ready": [0.0, 1e-6, 2e-6, 3e-6], "end": [4e-6, 6e-6, 8e-6, 10e-6]})
+BISECTION = pd.DataFrame(
+    [
+        (a, "all_reduce", 2.0**28, b, t / b)
+        for a, t in (("ring", 1e9), ("tree", 2e9))
+        for b in (3e9, 6e9, 12e9)
+    ],
+    columns=["algorithm", "collective", "size", "bisection", "time"],
+)
+
+
+def sweep() -> pd.DataFrame:
+    """A sweep by a formula: 2 us + size / 100 GB/s, whose lower bound is the second part."""
+    size = np.array([2.0**e for e in range(10, 31)])
+    time = 2e-6 + size / 100e9
+    return pd.DataFrame({"machine": "m", "chips": 8, "collective": "all_reduce", "size": size, "time": time,
+                         "busbw": 1.75 * size / time, "lower_bound": size / 100e9})  # fmt: skip
+
+
 FIGURES = {
     "scaling": lambda: plots.plot_scaling(table(), size=2**30),
     "scaling with bounds": lambda: plots.plot_scaling(table(), size=2**20, bounds=True),
@@ -97,6 +131,18 @@ FIGURES = {
     "breakdown in shares": lambda: plots.plot_breakdown(BREAKDOWN, share=True),
     "overlay": lambda: plots.plot_overlay(points(), points(1.3))[0],
     "timeline": lambda: plots.plot_timeline(RECORDS),
+    "timeline, exposed": lambda: plots.plot_timeline(RECORDS, exposed=EXPOSED),
+    "busbw, line rate, measured": lambda: plots.plot_busbw(
+        table(ONE), chips=64, line_rate=60e9, measured=points().query("case == 'hgx-h100'")
+    ),
+    "efficiency against the smallest": lambda: plots.plot_efficiency(table(), size=2**20, against="smallest"),
+    "links": lambda: plots.plot_links(RING, sim.all_reduce(RING, "1 MiB").links),
+    "pairs": lambda: plots.plot_pairs(PAIRS),
+    "pairs, bytes": lambda: plots.plot_pairs(PAIRS, quantity="bytes"),
+    "pairs, equal bytes": lambda: plots.plot_pairs(PAIRS.assign(bytes=3e6), quantity="bytes"),
+    "transfer times": lambda: plots.plot_transfer_times({"1:1": TRANSFERS, "2:1": TRANSFERS * 2}),
+    "roofline": lambda: plots.plot_roofline(sweep(), latency=2e-6),
+    "bisection": lambda: plots.plot_bisection(BISECTION, by="algorithm"),
     "comparison": lambda: plots.plot_comparison(table(), chips=[8, 512, 16384], size=2**30)[0],
 }
 
@@ -110,7 +156,7 @@ def closed() -> Iterator[None]:
 def texts(ax: Axes) -> list[Text]:
     """What can be seen of the texts of a figure."""
     figure = ax.get_figure(root=True)
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     beyond = set()
     for axis in (axis for a in figure.axes for axis in (a.xaxis, a.yaxis)):
         low, high = sorted(axis.get_view_interval())
@@ -126,8 +172,13 @@ def texts(ax: Axes) -> list[Text]:
 def test_every_text_can_be_read(name: str) -> None:
     """At the size of the style: nothing smaller than 9 points, clipped, or over another."""
     ax = FIGURES[name]()
+    assert tuple(ax.get_figure(root=True).get_size_inches()) == FIGURE_SIZE
+    assert_readable(ax)
+
+
+def assert_readable(ax: Axes) -> None:
+    """Nothing on the figure of an Axes is smaller than 9 points, clipped, or over another."""
     figure = ax.get_figure(root=True)
-    assert tuple(figure.get_size_inches()) == FIGURE_SIZE
     seen = texts(ax)
     assert seen
     width, height = figure.bbox.size
@@ -323,3 +374,75 @@ def test_importing_plots_imports_nothing_heavy() -> None:
     code = "import sim.plots, sys; print([m for m in ('matplotlib', 'pandas', 'scipy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_measured_points_and_the_line_rate_are_drawn_where_they_are() -> None:
+    measured = points().query("case == 'hgx-h100'")
+    ax = plots.plot_busbw(table(ONE), chips=64, line_rate=60e9, measured=measured)
+    (markers,) = [line for line in ax.get_lines() if line.get_linestyle() == "None"]
+    np.testing.assert_allclose(markers.get_ydata(), measured["busbw"] / 1e9)
+    dashes = [line for line in ax.get_lines() if line.get_linestyle() == "--" or line.is_dashed()]
+    assert [list(line.get_ydata()) for line in dashes] == [[60.0, 60.0]]
+    assert ax.get_ylim()[1] >= 60
+
+
+def test_efficiency_against_the_smallest_begins_at_a_hundred() -> None:
+    data = table(ONE, ("nominal",)).query("size > 2e6")
+    ax = plots.plot_efficiency(data, against="smallest")
+    (curve,) = [line for line in ax.get_lines() if line.get_label() == "hgx-h100"]
+    np.testing.assert_allclose(curve.get_ydata(), 100 * data["busbw"] / data["busbw"].iloc[0])
+    with pytest.raises(FormatError, match="must be one of bound, smallest"):
+        plots.plot_efficiency(data, against="largest")
+
+
+def test_ceilings_meet_where_the_formula_says() -> None:
+    """Busbw <= 1.75 size / 2 us and <= 175 GB/s: they meet at 2 us x 100 GB/s = 195.3 KiB."""
+    ax = plots.plot_roofline(sweep(), latency=2e-6)
+    slope, flat = (line.get_ydata() for line in ax.get_lines()[1:3])
+    np.testing.assert_allclose(flat, 175.0)
+    np.testing.assert_allclose(slope, [1.75 * size / 2e-6 / 1e9 for size in (2**10, 2**30)])
+    assert any("195.3 KiB" in text.get_text() for text in ax.texts)
+    with pytest.raises(FormatError, match="one machine at one number of chips"):
+        plots.plot_roofline(table({"a": "global", "b": "global"}, ("nominal",)).query("chips == 8"))
+
+
+def test_transfer_times_are_their_distribution() -> None:
+    """Times 4, 5, 6, 7 us: a quarter each."""
+    (curve,) = plots.plot_transfer_times(TRANSFERS).get_lines()
+    np.testing.assert_allclose(curve.get_xdata(), [4, 4, 5, 6, 7])
+    np.testing.assert_allclose(curve.get_ydata(), [0, 25, 50, 75, 100])
+
+
+def test_pairs_of_a_ring_are_neighbours_and_its_links_as_busy_as_measured() -> None:
+    """An all-reduce by the ring sends 2 (p - 1) / p of the buffer to the next chip, over its one link."""
+    run = sim.all_reduce(RING, "12 MB", algorithm="ring", library="ideal")
+    table = pairs(run)
+    assert list(zip(table["src"], table["dst"], strict=True)) == [(i, (i + 1) % 12) for i in range(12)]
+    np.testing.assert_allclose(table["bytes"], 22e6)
+    np.testing.assert_allclose(table["utilisation"], 22e6 / 50e9 / run.time)
+    with pytest.raises(FormatError, match="must be one of utilisation, bytes"):
+        plots.plot_pairs(table, quantity="time")
+
+
+def test_links_show_the_busier_of_parallel_ones_and_directions() -> None:
+    links = sim.broadcast(RING, "1 MiB", algorithm="chain", library="ideal").links
+    ax = plots.plot_links(RING, links)
+    (lines,) = [c for c in ax.collections if isinstance(c, LineCollection) and c.get_array() is not None]
+    assert float(lines.get_array().max()) == pytest.approx(links["utilisation"].max())
+
+
+@pytest.mark.parametrize(
+    ("graph", "expected"),
+    [
+        (topologies.ring(9, bandwidth=50e9, latency=0), 100e9),
+        (topologies.torus((4, 4), bandwidth=10e9, latency=0), 80e9),
+        (topologies.hypercube(16, bandwidth=10e9, latency=0), 80e9),
+        (topologies.full_mesh(8, bandwidth=10e9, latency=0), 160e9),
+        (topologies.leaf_spine(16, per_leaf=4, oversubscription=2, bandwidth=10e9, latency=0), 40e9),
+        (topologies.switch(1, bandwidth=1e9, latency=0), 0.0),
+    ],
+    ids=["ring", "torus", "hypercube", "full mesh", "leaf and spine", "one chip"],
+)  # fmt: skip
+def test_bisection_of_known_fabrics(graph: Any, expected: float) -> None:
+    """Dally and Towles 2004: a ring is cut twice, a k x k torus 2 k times, a hypercube p / 2 times."""
+    assert bisection(graph) == pytest.approx(expected, rel=1e-6)
