@@ -53,12 +53,16 @@ class TransferCosts:
         Bytes on the wire: payload and what the protocol adds.
     reduce_ps : int64 array, shape (m,)
         Time the receiver needs to add what has arrived, from the end of the transfer on.
+    latency_ps : int64 array, shape (m,), optional
+        What of its path's latency somebody waits for (all of it if not given): a
+        library that sends ahead hides some.
     """
 
     overhead_ps: IntArray
     cap: FloatArray
     wire_bytes: FloatArray
     reduce_ps: IntArray
+    latency_ps: IntArray | None = None
 
 
 class Costs(Protocol):
@@ -280,6 +284,8 @@ def round_costs(round_: Round, paths: Paths, fabric: Fabric, costs: Costs) -> Tr
 def _loaded(round_: Round, route: Paths, links: _Links, costs: Costs) -> Loaded:
     found = round_costs(round_, route, links.fabric, costs)
     paths = links.held(route)
+    if found.latency_ps is not None:
+        paths = replace(paths, latency_ps=found.latency_ps)
     if not round_.src.size:
         return Loaded(round_, route, paths, found, np.zeros(0, np.int64), np.zeros(0, np.int64))
     local = round_.src == round_.dst
