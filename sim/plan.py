@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from sim import collectives
 from sim.fabric import Fabric
-from sim.libraries import Choice, Library, choose, levels, library
+from sim.libraries import Choice, Features, Library, LibraryCosts, Request, choose, library
 from sim.programs import Algorithm, algorithm_of, protocol_of, schedule_of
 from sim.routing import Router
 from sim.schedule import IntArray, Schedule
@@ -39,10 +39,27 @@ class Plan:
     library: Library
     choice: Choice
     groups: IntArray | None
+    request: Request
+
+    @property
+    def costs(self) -> LibraryCosts:
+        """What its transfers cost."""
+        fabric = self.router.fabric
+        return self.library.costs(self.choice.protocol, self.choice.setting, fabric.attributes)
+
+    @property
+    def launch(self) -> float:
+        """Seconds before its first transfer; none for one rank, who has nothing to send."""
+        return float(self.costs.steps.base[0]) if self.nodes.size > 1 else 0.0
+
+    def features(self) -> Features:
+        """What its time depends on, whatever the parameters (`sim.libraries.features`)."""
+        choice = self.choice
+        return self.request.features_of(choice.schedule, choice.setting)
 
 
 def as_library(name: str | Library | None, fabric: Fabric) -> Library:
-    """A library: the one given, else the machine's own, else ``ideal``."""
+    """A library: the one given, or of that name or TOML; else the machine's own, else ``ideal``."""
     if isinstance(name, Library):
         return name
     return library(name or fabric.library or "ideal")
@@ -138,33 +155,12 @@ def plan(
         )
     groups = fabric.groups(nodes)
     whole = nodes.size == fabric.ranks and bool((nodes == fabric.rank_nodes).all())
-    dims = fabric.dims if fabric.dims and whole else None
-
     own = algorithm_of(algorithm)
     if own is not None and protocol == "auto":
         protocol = protocol_of(own, chosen.protocols)
-
-    def build(label: str) -> Schedule:
-        if own is not None:
-            return schedule_of(own, kind, nodes.size, amount, options)
-        name, given = levels(kind, label)
-        takes = collectives.options(kind, name)
-        if groups is not None and "groups" in takes:
-            given["groups"] = groups
-        if dims is not None and "dims" in takes:
-            given["dims"] = dims
-        built = collectives.build(kind, nodes.size, amount, name, **{**given, **options})
-        return built if label == name else replace(built, algorithm=label)
-
-    choice = choose(
-        build,
-        kind,
-        chosen,
-        router,
-        nodes,
-        algorithm=str(algorithm) if own is None else own.name,
-        protocol=protocol,
-        groups=options.get("groups", groups),
-        dims=options.get("dims", dims),
-    )
-    return Plan(choice.schedule, nodes, router, chosen, choice, groups)
+    request = Request(
+        kind, amount, router, nodes, chosen, options, groups, fabric.dims if fabric.dims and whole else None,
+        None if own is None else lambda: schedule_of(own, kind, nodes.size, amount, options),
+    )  # fmt: skip
+    choice = choose(request, str(algorithm) if own is None else own.name, protocol)
+    return Plan(choice.schedule, nodes, router, chosen, choice, groups, request)

@@ -116,8 +116,7 @@ class Run:
         """
         account = self.finished.account / PS_PER_SECOND
         by = dict(zip(CAUSES, account.tolist(), strict=False))
-        launch = self.plan.library.launch if self.ranks > 1 else 0.0
-        parts = {"overhead": by["overhead"] + launch, "latency": by["latency"]}
+        parts = {"overhead": by["overhead"] + self.plan.launch, "latency": by["latency"]}
         for tier, value in zip(self.fabric.tiers, account[len(CAUSES) :].tolist(), strict=True):
             if value:
                 parts[f"serialisation:{tier}"] = value

@@ -267,11 +267,10 @@ class World:
                 transfers * RECORDED_BYTES,
                 f"recording {transfers} transfers of {name} one by one; record fewer ranks or no recorder",
             )
-        launch = picoseconds(planned.library.launch if planned.nodes.size > 1 else 0.0)
+        launch = picoseconds(planned.launch)
         now = self.env.now_ps
         arrivals = np.full(planned.nodes.size, now + launch, dtype=np.int64)
-        costs = planned.library.costs(planned.choice.protocol)
-        job = Job(name, planned.schedule.rounds, planned.nodes, arrivals, planned.router, costs)
+        job = Job(name, planned.schedule.rounds, planned.nodes, arrivals, planned.router, planned.costs)
         done = self.network.launch(job)
         if done.callbacks is not None:
             done.callbacks.append(lambda event: self._note(event.value, now))

@@ -33,6 +33,7 @@ from sim.collectives import (
     scatter_all_gather,
     swing,
     torus,
+    tree_of_chains,
 )
 from sim.collectives.channels import in_channels
 from sim.collectives.compose import Phase, compose
@@ -84,5 +85,6 @@ __all__ = [
     "serves",
     "swing",
     "torus",
+    "tree_of_chains",
     "uses_network",
 ]

@@ -10,8 +10,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from sim.fabric import Fabric
 from sim.libraries.costs import LibraryCosts, Setting, Steps
 from sim.libraries.parameters import Parameters, flat
+from sim.schedule import FloatArray
 from topologies.errors import FormatError, LibraryError, nearest
 
 __all__ = ["Library", "libraries", "library", "parse"]
@@ -106,6 +108,10 @@ class Library:
     ) -> Steps:
         """Figures of a protocol in a setting, on a machine with these graph attributes."""
         return Steps.of(self.parameters.on(attributes or {}), self.protocol(protocol), setting or Setting())
+
+    def capacity(self, fabric: Fabric) -> FloatArray:
+        """Bytes/s that payload gets on each link."""
+        return fabric.bandwidth * fabric.efficiency if self.efficient else fabric.bandwidth
 
     def costs(
         self,

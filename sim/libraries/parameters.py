@@ -90,6 +90,7 @@ CHOICE_KEYS: dict[str, str] = {
     r"channels": COUNT,
     r"plateau": FACTOR,
     r"plateau_bytes": SIZE,
+    r"grouped_bytes": SIZE,
     r"correction\.\w+": TABLE,
     r"step_rank\.\w+": TIME,
     r"log_divide\.\w+": FACTOR,
