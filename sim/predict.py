@@ -29,7 +29,7 @@ __all__ = ["ALGORITHMS", "Point", "Predicted", "Predictor"]
 #: What tables call an algorithm, in lower case: the project's name.
 ALGORITHMS = {
     "ring": "ring",
-    "tree": "double_binary_tree",
+    "tree": "tree",
     "recursive_doubling": "recursive_doubling",
     "halving_doubling": "halving_doubling",
     "pat": "pat",

@@ -9,7 +9,7 @@ library's K_h channels:
               + (k - 1) chunk_step_h + links - hop.wire_h                but not below 0
     bytes   = (m + k half_h) wire / (efficiency efficiency_h) (1 + congestion_h ln(n or N))
     rate   <= min(cap_h, K_h/lanes channel)                              of payload
-    reduce  = m / (reduce_rate / lanes)
+    reduce  = what arrives at the receiver at once / reduce_rate
 
 ``links`` is the latency of the path, ``hop.wire_h`` what of it the steps already
 hold. Skew: the slowest of N whose delays have exponential tails is expected
@@ -131,7 +131,7 @@ class Steps:
             stretch=own("wire") / (own("efficiency") * by_hop("efficiency"))
             * (1 + of_way("congestion") * spread),
             cap=np.minimum(own("channel") * channels, by_hop("cap")),
-            reduce_rate=alike(own("reduce_rate") / setting.lanes),
+            reduce_rate=alike(own("reduce_rate")),
             waited=alike((stages + (chunks - 1) / own("window")) / (stages + chunks - 1)),
         )  # fmt: skip
 
@@ -144,9 +144,7 @@ class Steps:
         """Chunks k of each transfer, a number >= 1."""
         return np.maximum(1.0, payload / self.chunk[kind])
 
-    def delay(
-        self, payload: FloatArray, kind: IntArray, links: FloatArray, chunks: FloatArray
-    ) -> FloatArray:
+    def delay(self, payload: FloatArray, kind: IntArray, links: FloatArray, chunks: FloatArray) -> FloatArray:
         """Seconds before each transfer holds its links, the latency of the links with it."""
         steps = self.fixed[kind] + (chunks - 1.0) * self.chunk_step[kind]
         steps *= np.where(payload >= self.plateau_bytes[kind], self.plateau[kind], 1.0)

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from sim.clock import PS_PER_SECOND
 from sim.libraries.costs import Setting, Steps
@@ -58,7 +59,8 @@ class Features:
         Bytes of a transfer, as a share of `size`.
     links, count : float64 arrays, shape (C,)
         Seconds of latency of the path; how many transfers.
-    reduce : bool array, shape (C,)
+    adds : float64 array, shape (C,)
+        Bytes that arrive at the receiver at once and that it adds, as a share of `size`.
     row_round : int64 array, shape (L,)
     row_start, row_class, row_weight
         Link i needs ``row_weight[e]`` seconds for each wire byte of a transfer of
@@ -75,7 +77,7 @@ class Features:
     payload: FloatArray
     links: FloatArray
     count: FloatArray
-    reduce: IntArray
+    adds: FloatArray
     row_round: IntArray
     row_start: IntArray
     row_class: IntArray
@@ -86,13 +88,16 @@ class Features:
         return replace(self, size=size)
 
 
+#: Kind of hop, payload, latency, count and bytes to add of each class of a round.
+Classes = tuple[IntArray, FloatArray, FloatArray, FloatArray, FloatArray]
+
+
 @dataclass(slots=True, eq=False)
 class _Kind:
     """Rounds that are alike."""
 
-    classes: tuple[IntArray, FloatArray, FloatArray, FloatArray]
+    classes: Classes
     rows: list[tuple[IntArray, FloatArray]]
-    reduce: bool
     local: float
     repeat: int = 0
 
@@ -124,13 +129,15 @@ def features_of(
             continue
         local = 0.0 if r.seconds is None else float(r.seconds.max())
         kind = hops.kinds(one.paths)
-        which, classes = _classes(kind, r.bytes / schedule.size, one.paths.latency_ps / PS_PER_SECOND)
-        share = (r.bytes / schedule.size) / classes[1][which]
+        payload = r.bytes / schedule.size
+        which, classes = _classes(kind, payload, one.paths.latency_ps / PS_PER_SECOND, _adds(r, payload))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            share = payload / classes[1][which]
         share[~np.isfinite(share)] = 1.0
         rows = _rows(one.paths, which, share, classes[0].size, capacity)
         key = b"".join([*(c.tobytes() for c in classes), *(a.tobytes() + b.tobytes() for a, b in rows)])
-        key += bytes([r.reduce]) + np.float64(local).tobytes()
-        alike = found.setdefault(key, _Kind(classes, rows, r.reduce, local))
+        key += np.float64(local).tobytes()
+        alike = found.setdefault(key, _Kind(classes, rows, local))
         alike.repeat += r.repeat
         last = r, alike
     return _assembled(schedule.size, setting, router.fabric.attributes, list(found.values()))
@@ -142,21 +149,32 @@ def _alike(a: Round, b: Round) -> bool:
     return ends and a.reduce == b.reduce and (a.bytes is b.bytes or np.array_equal(a.bytes, b.bytes))
 
 
+def _adds(round_: Round, payload: FloatArray) -> FloatArray:
+    """What each receiver adds of all that arrives in the round (`sim.transfers.round_costs`)."""
+    if not round_.reduce or round_.trees is not None:
+        return np.zeros_like(payload)
+    if round_.after is not None:
+        return payload
+    return np.asarray(np.bincount(round_.dst, weights=payload)[round_.dst], dtype=np.float64)
+
+
 def _classes(
-    kind: IntArray, payload: FloatArray, links: FloatArray
-) -> tuple[IntArray, tuple[IntArray, FloatArray, FloatArray, FloatArray]]:
-    """Class of each transfer, and (kind, payload, latency, count) of each class."""
-    table = np.stack([kind.astype(np.float64), links, payload])
+    kind: IntArray, payload: FloatArray, links: FloatArray, adds: FloatArray
+) -> tuple[IntArray, Classes]:
+    """Class of each transfer, and what the classes are."""
+    table = np.stack([kind.astype(np.float64), links, payload, adds])
     unique, which = np.unique(table, axis=1, return_inverse=True)
     which = which.reshape(-1)
     if unique.shape[1] > CLASSES:
         unique, which = np.unique(table[:2], axis=1, return_inverse=True)
         which = which.reshape(-1)
-        most = np.zeros(unique.shape[1])
-        np.maximum.at(most, which, payload)
+        most = np.zeros((2, unique.shape[1]))
+        for row, values in zip(most, (payload, adds), strict=True):
+            np.maximum.at(row, which, values)
         unique = np.vstack([unique, most])
     count = np.bincount(which, minlength=unique.shape[1]).astype(np.float64)
-    return which, (unique[0].astype(np.int64), unique[2].copy(), unique[1].copy(), count)
+    kinds = unique[0].astype(np.int64)
+    return which, (kinds, unique[2].copy(), unique[1].copy(), count, unique[3].copy())
 
 
 def _rows(
@@ -180,15 +198,13 @@ def _rows(
     table[row.reshape(-1), used % classes] = total
     table = np.unique(np.round(table, 24), axis=0)
     if len(table) <= PRUNED:
-        covers = (table[None, :, :] >= table[:, None, :]).all(axis=2)
+        covers: npt.NDArray[np.bool_] = np.all(table[None, :, :] >= table[:, None, :], axis=2)
         np.fill_diagonal(covers, False)
         table = table[~covers.any(axis=1)]
     return [(np.flatnonzero(line), line[line > 0]) for line in table]
 
 
-def _assembled(
-    size: float, setting: Setting, attributes: Mapping[str, Any], kinds: list[_Kind]
-) -> Features:
+def _assembled(size: float, setting: Setting, attributes: Mapping[str, Any], kinds: list[_Kind]) -> Features:
     counts = np.array([k.classes[0].size for k in kinds], dtype=np.int64)
     first = np.concatenate([[0], np.cumsum(counts)])[:-1] if kinds else counts
     rows = [(i, which + first[i], weight) for i, k in enumerate(kinds) for which, weight in k.rows]
@@ -208,7 +224,7 @@ def _assembled(
         payload=joined([k.classes[1] for k in kinds], floats),
         links=joined([k.classes[2] for k in kinds], floats),
         count=joined([k.classes[3] for k in kinds], floats),
-        reduce=np.repeat(np.array([k.reduce for k in kinds], dtype=np.int64), counts),
+        adds=joined([k.classes[4] for k in kinds], floats),
         row_round=np.array([i for i, _, _ in rows], dtype=np.int64),
         row_start=np.concatenate([[0], np.cumsum([w.size for _, w, _ in rows])]).astype(np.int64),
         row_class=joined([w for _, w, _ in rows], ints),
@@ -266,7 +282,7 @@ class Prediction:
         self._payload = joined([f.payload * f.size for f in features])
         self._links = joined([f.links for f in features])
         self._count = joined([f.count for f in features])
-        self._reduce = joined([f.reduce for f in features]).astype(np.float64)
+        self._adds = joined([f.adds * f.size for f in features])
         self._link_round = joined([f.row_round + a for f, a in zip(features, first_round, strict=False)])
         lengths = joined([np.diff(f.row_start) for f in features]).astype(np.int64)
         self._link_start = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)[:-1]
@@ -293,7 +309,7 @@ class Prediction:
         k, m = self._kind, self._payload
         chunks = s.chunks(m, k)
         delay = s.delay(m, k, self._links, chunks)
-        took = self._reduce * m / s.reduce_rate[k]
+        took = self._adds / s.reduce_rate[k]
         first = np.flatnonzero(np.diff(self._round, prepend=-1))
         mean = s.mean[self._setting_of[self._row_of_round]]
         slowest = np.maximum.reduceat(np.where(mean[self._round], took, delay + took), first)

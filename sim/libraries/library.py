@@ -155,9 +155,7 @@ def libraries() -> list[str]:
     return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
 
 
-def library(
-    name: str, *, parameters: Mapping[str, Any] | None = None, estimate: str = "nominal"
-) -> Library:
+def library(name: str, *, parameters: Mapping[str, Any] | None = None, estimate: str = "nominal") -> Library:
     """A library by name, or from a file.
 
     Parameters

@@ -38,6 +38,7 @@ from sim.fabric import KINDS, Fabric
 from sim.libraries.hops import HOST, SCALE_UP, hops_of
 from sim.libraries.parameters import HOPS, Parameters
 from sim.libraries.request import Request
+from sim.schedule import FloatArray, IntArray
 
 __all__ = ["Planned", "planned"]
 
@@ -113,9 +114,7 @@ def planned(request: Request, labels: list[str], protocols: list[str]) -> dict[t
     return {pair: found[pair] for pair in sorted(found, key=lambda pair: (found[pair], pair))}
 
 
-def expected(
-    figures: Parameters, plan: Planned, kind: str, model: str, protocol: str, size: float
-) -> float:
+def expected(figures: Parameters, plan: Planned, kind: str, model: str, protocol: str, size: float) -> float:
     """Seconds that the published model gives; infinite where it is not allowed or not there.
 
     Parameters
@@ -170,9 +169,7 @@ def _step(figures: Parameters, hop: str, model: str, protocol: str) -> float:
     return figures.value(f"choice.step.{hop}.{model}.{protocol}")
 
 
-def _latency(
-    figures: Parameters, plan: Planned, kind: str, model: str, protocol: str, size: float
-) -> float:
+def _latency(figures: Parameters, plan: Planned, kind: str, model: str, protocol: str, size: float) -> float:
     n, hosts = plan.ranks, plan.hosts
     each, levels = n // hosts, int(math.log2(hosts))
     base = figures.value(f"choice.base.{model}.{protocol}")
@@ -251,7 +248,9 @@ def _seen(request: Request) -> Planned:
     nic, host = KINDS.index("nic"), KINDS.index("host")
     first = int(nodes[0])
     leaving = fabric.tail == first
-    inward = leaving & (fabric.kind[fabric.head] != nic) & ((fabric.kind[fabric.head] != 0) | taking[fabric.head])
+    inward = (
+        leaving & (fabric.kind[fabric.head] != nic) & ((fabric.kind[fabric.head] != 0) | taking[fabric.head])
+    )
     own = inward & (fabric.kind[fabric.head] != host)
     up = float(share[own if own.any() else inward].sum()) or math.inf
     kind = HOPS[SCALE_UP]
@@ -265,7 +264,7 @@ def _seen(request: Request) -> Planned:
     return Planned(request.ranks, request.hosts, kind, up, out, near)
 
 
-def _nics(fabric: Fabric, nodes: np.ndarray, share: np.ndarray) -> tuple[float, bool]:  # type: ignore[type-arg]
+def _nics(fabric: Fabric, nodes: IntArray, share: FloatArray) -> tuple[float, bool]:
     """Bytes/s of the NICs that the first host's ranks use, and whether they hang off the chips."""
     nic, host = KINDS.index("nic"), KINDS.index("host")
     place = fabric.domain if (fabric.domain[nodes] >= 0).all() else fabric.host

@@ -181,7 +181,9 @@ class Request:
         have = self.router.fabric.attributes.get("in_network", "")
         given = {"domain", "fabric"} if have is True else {s.strip() for s in str(have or "").split(",")}
         if lacking := sorted(scopes - given):
-            return f"needs switches of the {' and the '.join(lacking)} that reduce (graph attribute in_network)"
+            return (
+                f"needs switches of the {' and the '.join(lacking)} that reduce (graph attribute in_network)"
+            )
         crowd = self._crowd(label)
         return f"makes {self.ranks * (crowd - 1)} transfers a round" if crowd > DENSE_RANKS else None
 
@@ -211,7 +213,7 @@ class Request:
             ranks=self.ranks,
             hosts=self.hosts,
             lanes=lanes,
-            mean=self.library.eager and name in ("ring", "bidirectional_ring"),
+            mean=self.library.eager and name in ("ring", "bidirectional_ring", "chain"),
             waited=self._waited(name, given, pieces) if self.library.eager else (1, 1),
             sharing=hops_of(self.router.fabric).sharing,
         )
@@ -327,9 +329,7 @@ class Request:
             return p - 1
         return max(1, p.bit_length() - 1)
 
-    def _pieces(
-        self, label: str, name: str, family: str, protocol: str, given: Mapping[str, Any]
-    ) -> int:
+    def _pieces(self, label: str, name: str, family: str, protocol: str, given: Mapping[str, Any]) -> int:
         """Pieces of the library's chunk, smaller where that fills the pipeline."""
         hop = "network" if self.hosts > 1 else "scale_up"
         channels = self.parameters.value(f"hop.{hop}.channels")
@@ -358,7 +358,7 @@ class Request:
             found = self.features_of(built.schedule, built.setting)
             if built.key is not None:
                 notes[built.key] = found
-        return found.resized(built.schedule.size)  # type: ignore[no-any-return]
+        return found.resized(built.schedule.size)
 
     def features_of(self, schedule: Schedule, setting: Setting) -> Features:
         """Features of any schedule over these ranks."""

@@ -20,7 +20,7 @@ import pytest
 import sim
 import topologies
 from sim.collectives import serves
-from sim.libraries import Library, Protocol
+from sim.libraries import parse
 
 BANDWIDTH = 50e9
 LATENCY = 1e-6
@@ -35,10 +35,21 @@ WAYS = {
 
 #: What software adds in the tests of libraries: seconds, wire factor, bytes/s.
 LAUNCH, OVERHEAD, WIRE, REDUCE_RATE = 7e-6, 1.5e-6, 1.25, 80e9
-SOFTWARE = Library(
-    "software", "test", LAUNCH, False,
-    {"simple": Protocol("simple", OVERHEAD, OVERHEAD, WIRE, REDUCE_RATE)}, {}, {},
-)  # fmt: skip
+SOFTWARE = parse(
+    {
+        "name": "software",
+        "efficient": False,
+        "launch": {"value": LAUNCH},
+        "protocol": {
+            "simple": {
+                "wire": {"value": WIRE},
+                "reduce_rate": {"value": REDUCE_RATE},
+                **{hop: {"step": {"value": OVERHEAD}} for hop in ("scale_up", "host", "network")},
+            }
+        },
+    },
+    "software",
+)
 
 
 def log2_up(p: int) -> int:

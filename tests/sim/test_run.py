@@ -75,8 +75,10 @@ def test_breakdown_of_known_parts() -> None:
     5 us to launch and 1 us of overhead by the library, 4 us of links, n/c = 20 us of
     serialisation, and 3 n/c in which the others had the link.
     """
-    library = sim.libraries.Library(
-        "software", "test", 5e-6, False, {"only": sim.libraries.Protocol("only", 1e-6, 1e-6)}, {}, {}
+    step = {"step": {"value": "1 us"}}
+    library = sim.libraries.parse(
+        {"efficient": False, "launch": {"value": "5 us"}, "protocol": {"only": {"scale_up": step}}},
+        "software",
     )
     graph = topologies.leaf_spine(8, per_leaf=4, oversubscription=4, **LINK)
     matrix = np.zeros((8, 8))

@@ -91,11 +91,13 @@ def test_a_sprayed_transfer_alone() -> None:
 
 
 def test_costs_of_a_library() -> None:
-    """NCCL's LL: overhead before the links, twice the bytes on the wire."""
+    """NCCL's LL: a step before the links that holds some of their latency, twice the bytes on the wire."""
     costs = library("nccl").costs("ll")
     (got,) = loaded(topologies.switch(2, **LINK), [one([0], [1])], costs=costs)
-    assert got.delay_ps.tolist() == [2_000_000 + round(costs.protocol.inside * 1e12)]
-    assert got.costs.wire_bytes.tolist() == [costs.protocol.wire * 50e3]
+    value = library("nccl").parameters.value
+    step = value("protocol.ll.scale_up.step") - value("hop.scale_up.wire")
+    assert got.delay_ps.tolist() == [2_000_000 + round(step * 1e12)]
+    assert got.costs.wire_bytes.tolist() == [value("protocol.ll.wire") * 50e3]
     assert got.ideal_ps.tolist() == [2_000_000]
 
 
