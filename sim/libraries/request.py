@@ -247,16 +247,22 @@ class Request:
             if self.dims is not None and "dims" in takes:
                 given["dims"] = self.dims
             self._lay(name, given)
-            reason = collectives.serves(
-                self.kind, name, self.ranks,
-                self.options.get("groups", given.get("groups")),
-                pods=self.options.get("pods", given.get("pods")),
-                dims=self.options.get("dims", given.get("dims")),
-            )  # fmt: skip
+            reason = self._reason(name, given)
+            if reason is not None and "groups" not in self.options and given.pop("groups", None) is not None:
+                # What the graph groups unevenly, an algorithm may do without groups.
+                reason = reason if self._reason(name, given) is not None else None
             if reason is None:
                 return name, given
             refusals.append(reason)
         raise ScheduleError(f"{self.kind} by {label}: {refusals[-1]}")
+
+    def _reason(self, name: str, given: Mapping[str, Any]) -> str | None:
+        return collectives.serves(
+            self.kind, name, self.ranks,
+            self.options.get("groups", given.get("groups")),
+            pods=self.options.get("pods", given.get("pods")),
+            dims=self.options.get("dims", given.get("dims")),
+        )  # fmt: skip
 
     def _one_host(self) -> bool:
         """Whether the graph says that all ranks stand in one host or scale-up domain."""

@@ -66,10 +66,9 @@ def test_any_algorithm_runs_in_any_order_and_in_channels(
     if "pipeline" in build(kind, p, 8.0, name).options:
         options["pipeline"] = 3
     order = np.random.default_rng(seed).permutation(p)
+    options["groups"] = np.arange(p) % 3
     plain = build(kind, p, 1000.0, name, **options)
-    schedule = build(
-        kind, p, 1000.0, name, order=order, channels=channels, groups=np.arange(p) % 3, **options
-    )
+    schedule = build(kind, p, 1000.0, name, order=order, channels=channels, **options)
     schedule.check()
     assert steps(schedule) == steps(plain)
     assert schedule.totals()[0] == channels * plain.totals()[0]
