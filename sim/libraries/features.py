@@ -120,7 +120,7 @@ def features_of(
     hops = hops_of(router.fabric)
     found: dict[bytes, _Kind] = {}
     last: tuple[Round, _Kind] | None = None
-    for one in load(schedule.rounds(), router, nodes, capacity, Free()):
+    for one in load(schedule.rounds(), router, nodes, capacity, Free(), every_link=True):
         r = one.round
         if not r.src.size:
             continue
