@@ -119,11 +119,13 @@ class EventLoop:
         ranks[mine] = 0
         ranks[mine, state.JOB], ranks[mine, state.NUMBER] = number, np.arange(p)
         ranks[mine, state.STANDING], ranks[mine, state.REPETITION] = state.ARRIVING, repetition
-        ranks[mine, state.ARRIVAL] = reach
+        ranks[mine, state.ARRIVAL], ranks[mine, state.PART_AT] = reach, -1
+        self.state.lags[mine] = 0.0
         self.state.account[mine] = account
         self.state.jobs[number] = p, 0, 0
         if not self.jobs:
             self.state.counters[state.NOW] = int(reach.min())
+            self.state.instant[0] = events.NEVER
         self.jobs[number] = running
         self._load(running, repetition)
         self.state.ranks[mine, state.ROUND] = next(iter(running.live))
@@ -168,13 +170,15 @@ class EventLoop:
                     f"raise the bandwidth of its links or lower the size"
                 )
             elif status in (events.EMPTY, events.HORIZON):
-                if until < FOREVER:
-                    self.state.counters[state.NOW] = max(self.now_ps, until)
+                if self.now_ps < until < FOREVER:
+                    self.state.counters[state.NOW] = until
+                    self.state.instant[0] = events.NEVER
                 return []
 
     def set_capacity(self, link: int, capacity: float) -> None:
         """Change a link's bytes/s now; everyone on it is solved again."""
         self.state.links[link, state.CAPACITY] = capacity
+        self.state.instant[0] = min(float(self.state.instant[0]), 0.0)
         at = int(self.state.lists[link, state.FIRST])
         while at >= 0:
             events.dirty(self.state, int(self.state.entries[at, state.OWNER]))
@@ -381,10 +385,11 @@ class EventLoop:
         queue = min(self.fabric.links, size["entry"]) + transfers
         wanted = {
             "transfers": transfers, "flows": transfers, "entries": size["entry"], "weights": size["entry"],
-            "ranks": size["rank"], "account": size["rank"], "rounds": size["round"], "starts": size["row"],
-            "parts": size["part"], "jobs": jobs, "changed": 2 * transfers + 64, "queue_key": queue,
-            "queue_what": queue, "row": rows, "fans": fans, "fanned": size["fan"],
-            "saved_transfers": watched, "saved_flows": watched, "saved_ranks": ranks, "saved_account": ranks,
+            "ranks": size["rank"], "lags": size["rank"], "account": size["rank"],
+            "rounds": size["round"], "starts": size["row"], "parts": size["part"], "jobs": jobs,
+            "changed": 2 * transfers + 64, "queue_key": queue, "queue_what": queue, "row": rows,
+            "fans": fans, "fanned": size["fan"], "saved_transfers": watched, "saved_flows": watched,
+            "saved_ranks": ranks, "saved_account": ranks,
         }  # fmt: skip
         longer = {n: _longer(getattr(s, n), k) for n, k in wanted.items() if getattr(s, n).shape[0] < k}
         if longer:

@@ -49,8 +49,12 @@ class _Transfer:
     ideal: int
     ends: list[int]
     needed: int
+    repeats: bool
     behind: list[_Transfer] = field(default_factory=list)
     arrived: int = 0
+    arrived_at: int = -1
+    lag: float = 0.0
+    anchor_lag: float = 0.0
     base: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     begun: int = 0
     anchor: int = 0
@@ -71,6 +75,8 @@ class _Running:
     steps: Iterator[dict[int, list[_Transfer]]] = field(default_factory=lambda: iter(()))
     unrolled: list[dict[int, list[_Transfer]]] = field(default_factory=list)
     at: list[int] = field(default_factory=list)
+    part_at: list[int] = field(default_factory=list)
+    lag: list[float] = field(default_factory=list)
     pending: list[int] = field(default_factory=list)
     left: int = 0
 
@@ -160,6 +166,7 @@ class ReferenceNetwork:
         self._carried = np.zeros(fabric.links)
         self._solving = False
         self._running: list[_Running] = []
+        self._instant, self._lag = 0, 0.0
 
     def launch(self, job: Job) -> simpy.Event:
         """Start a job now; the event's value is its `Finished`."""
@@ -167,6 +174,7 @@ class ReferenceNetwork:
         running = _Running(job, self.clock.event(), np.zeros((p, 4 + len(self.fabric.tiers)), dtype=np.int64))
         running.steps = self._steps(running)
         running.at, running.pending, running.left = [-1] * p, [0] * p, p
+        running.part_at, running.lag = [-1] * p, [0.0] * p
         self._running.append(running)
         for rank in range(p):
             arrival = self.clock.timeout_ps(int(job.arrivals[rank]) - self.clock.now_ps)
@@ -176,6 +184,7 @@ class ReferenceNetwork:
     def set_capacity(self, link: int, capacity: float) -> None:
         """Change a link's bytes/s from this instant on; 0 holds its transfers."""
         self.capacity[link] = capacity
+        self._happens(0.0)
         self._solve_later()
 
     def carried(self) -> FloatArray:
@@ -230,7 +239,7 @@ class ReferenceNetwork:
                         float(costs.wire_bytes[i]), float(costs.cap[i]),
                         int(costs.overhead_ps[i] + paths.latency_ps[i]), int(costs.reduce_ps[i]),
                         account, int(one.ideal_ps[i]), [int(r.src[i]), int(r.dst[i])], 2,
-                        place=(recorded, i, repetition),
+                        r.repeat > 1, place=(recorded, i, repetition),
                     )  # fmt: skip
                     if one.waits is not None:
                         at = one.waits.ends[0]
@@ -264,18 +273,30 @@ class ReferenceNetwork:
                 break
         running.pending[rank] = len(mine)
         for transfer in mine:
-            self._arrived(transfer, running.account[rank])
+            self._arrived(transfer, running.account[rank], running.lag[rank])
 
-    def _arrived(self, transfer: _Transfer, account: IntArray) -> None:
+    def _happens(self, lag: float) -> None:
+        """Something happens now, or rather ``lag`` picoseconds ago: the instant is the latest of them."""
+        now = self.clock.now_ps
+        self._lag = min(self._lag, lag) if self._instant == now else lag
+        self._instant = now
+
+    def _arrived(self, transfer: _Transfer, account: IntArray, lag: float) -> None:
         """One of those that a transfer waits for is there; the last one makes it ready."""
+        now = self.clock.now_ps
+        transfer.lag = min(transfer.lag, lag) if transfer.arrived_at == now else lag
+        transfer.arrived_at = now
         transfer.arrived += 1
         if transfer.arrived == transfer.needed:
             transfer.base = account
+            if transfer.repeats:
+                transfer.lag = 0.0
             start = self.clock.timeout_ps(transfer.delay)
             _after(start, partial(self._start, transfer))
 
     def _start(self, transfer: _Transfer) -> None:
         self.cost.events += 1
+        self._happens(transfer.lag)
         transfer.begun = transfer.anchor = self.clock.now_ps
         transfer.remaining = transfer.bytes
         if transfer.bytes <= 0:
@@ -288,6 +309,7 @@ class ReferenceNetwork:
         if version != transfer.version:
             return
         self.cost.events += 1
+        self._happens(transfer.lag)
         self.cost.transfers += 1
         self._note(transfer, 1)
         if transfer.bytes > 0:
@@ -322,12 +344,15 @@ class ReferenceNetwork:
     ) -> None:
         """A transfer is done, for these that waited for it."""
         for following in behind:
-            self._arrived(following, account)
+            self._arrived(following, account, transfer.lag)
         for rank in ranks:
             self._part_done(transfer, rank, account)
 
     def _part_done(self, transfer: _Transfer, rank: int, account: IntArray) -> None:
-        running = transfer.job
+        running, now = transfer.job, self.clock.now_ps
+        together = running.part_at[rank] == now
+        running.lag[rank] = min(running.lag[rank], transfer.lag) if together else transfer.lag
+        running.part_at[rank] = now
         running.pending[rank] -= 1
         if running.pending[rank] == 0:
             running.account[rank] = account
@@ -349,10 +374,14 @@ class ReferenceNetwork:
                 continue
             if now > transfer.anchor:
                 self._note(transfer, 0)
-            transfer.remaining -= transfer.rate * ((now - transfer.anchor) / PS_PER_SECOND)
-            transfer.anchor, transfer.rate = now, rate
+            whole = transfer.rate <= 0 and self._lag == 0.0
+            moving = (now - transfer.anchor) - (self._lag - transfer.anchor_lag)
+            transfer.remaining -= transfer.rate * (moving / PS_PER_SECOND)
+            transfer.anchor, transfer.anchor_lag, transfer.rate = now, self._lag, rate
             transfer.version += 1
             if rate > 0:
-                span = math.ceil(transfer.remaining * PS_PER_SECOND / rate - TICK)
-                end = self.clock.timeout_ps(max(0, span))
+                exact = transfer.remaining * PS_PER_SECOND / rate - self._lag
+                span = max(0, math.ceil(exact - TICK))
+                transfer.lag = 0.0 if whole or transfer.repeats else span - exact
+                end = self.clock.timeout_ps(span)
                 _after(end, partial(self._end, transfer, transfer.version))

@@ -11,6 +11,16 @@ An instant is processed in three steps, each whole before the next:
 A rank reaches a repetition when all its parts of the one before are done; a
 transfer is ready when both its ends have reached its repetition (or all of them,
 and those before it are through: `fans`).
+
+Ends are rounded up to whole picoseconds, and what happens within one picosecond
+happens together. Where transfers share links for a part of their time only, such
+a rounding is handed on to others, who collide elsewhere, and grows by about a third
+with every step: after fifty steps a picosecond has become a microsecond. So an end
+keeps its *lag*, by how much it really was before its instant: those who go on from
+it start as much earlier, and bytes are counted from there. A transfer that moved at
+one rate from a start without lag, and any of a round that repeats, ends on the
+picosecond without lag: repetitions are alike to the last bit, which fast-forward
+rests on.
 """
 
 from __future__ import annotations
@@ -28,6 +38,7 @@ from sim.network.kernels.state import (
     ACTIVE,
     AFTER,
     ANCHOR,
+    ANCHOR_LAG,
     ARRIVAL,
     ARRIVED,
     ARRIVING,
@@ -57,6 +68,7 @@ from sim.network.kernels.state import (
     JOB,
     JOBS_DONE,
     KIND,
+    LAG,
     LAST,
     LATENCY,
     LEFT,
@@ -70,6 +82,7 @@ from sim.network.kernels.state import (
     NUMBER,
     OVERHEAD,
     OWNER,
+    PART_AT,
     PAYLOAD,
     PENDING,
     PENDING_PARTS,
@@ -104,6 +117,7 @@ from sim.network.kernels.state import (
     WATCHED,
     WHAT,
     WHEN,
+    Float,
     Int,
     State,
 )
@@ -115,6 +129,7 @@ __all__ = [
     "EMPTY",
     "HORIZON",
     "LOAD",
+    "NEVER",
     "OVERFLOW",
     "PAUSE",
     "RECORDED",
@@ -135,6 +150,9 @@ ARRIVES, STARTS, ENDS, IS_REDUCED = 0, 1, 2, 3
 
 #: ``mark`` of a transfer that waits for the next solve.
 WAITING = -1
+
+#: Lag of an instant in which nothing has happened yet: above all others, which are below 1.
+NEVER = 2.0
 
 PICO = 1e12
 LONGEST = 4.0e18
@@ -167,8 +185,19 @@ def compact(s: State) -> None:
 
 
 @inlined
-def arrived(s: State, f: Int, critical: Int) -> None:
+def happens(s: State, lag: Float) -> None:
+    """Something happens now, or rather ``lag`` picoseconds ago: the instant is the latest of them."""
+    s.instant[0] = min(s.instant[0], lag)
+
+
+@inlined
+def arrived(s: State, f: Int, critical: Int, lag: Float) -> None:
     """One of those that transfer f waits for is there; the last one makes it ready."""
+    now = s.counters[NOW]
+    if s.transfers[f, ARRIVED] > 0 and s.transfers[f, START] == now:
+        lag = min(lag, s.flows[f, LAG])
+    s.flows[f, LAG] = lag
+    s.transfers[f, START] = now
     s.transfers[f, ARRIVED] += 1
     needed = 2
     if s.fans.shape[0] > 1 and s.fans[f, NEEDED] > 0:
@@ -177,7 +206,9 @@ def arrived(s: State, f: Int, critical: Int) -> None:
         s.transfers[f, ARRIVED] = 0
         s.transfers[f, STATUS] = PENDING
         s.transfers[f, CRITICAL] = critical
-        s.transfers[f, START] = s.counters[NOW] + s.transfers[f, OVERHEAD] + s.transfers[f, LATENCY]
+        s.transfers[f, START] = now + s.transfers[f, OVERHEAD] + s.transfers[f, LATENCY]
+        if s.rounds[s.transfers[f, ROUND_OF], REPEAT] > 1:
+            s.flows[f, LAG] = 0.0
         s.counters[BUSY] += 1
         push(s, s.transfers[f, START], f, STARTS)
 
@@ -196,7 +227,7 @@ def hand_on(s: State, f: Int, reduced: bool) -> None:
             s.transfers[g, SRC] == receiver or s.transfers[g, DST] == receiver
         )
         if late == reduced:
-            arrived(s, g, -2 - f)
+            arrived(s, g, -2 - f, s.flows[f, LAG])
 
 
 @inlined
@@ -208,7 +239,7 @@ def arm(s: State, r: Int) -> None:
     if s.rounds[s.ranks[r, ROUND], WATCH] == r:
         s.counters[WATCHED] = r + 1
     for j in range(s.starts[at], s.starts[at + 1]):
-        arrived(s, s.parts[j], r)
+        arrived(s, s.parts[j], r, s.lags[r])
 
 
 @lean
@@ -247,8 +278,11 @@ def advance(s: State, r: Int) -> None:
 
 
 @inlined
-def part_done(s: State, r: Int, row: Int) -> None:
+def part_done(s: State, r: Int, row: Int, lag: Float) -> None:
     """One of rank r's parts is done; the last one decides its critical path."""
+    now = s.counters[NOW]
+    s.lags[r] = min(s.lags[r], lag) if s.ranks[r, PART_AT] == now else lag
+    s.ranks[r, PART_AT] = now
     s.ranks[r, PENDING_PARTS] -= 1
     if s.ranks[r, PENDING_PARTS] == 0:
         for c in range(s.row.shape[1]):
@@ -272,6 +306,8 @@ def note(s: State, f: Int, final: Int) -> None:
 def finish(s: State, f: Int) -> None:
     """Transfer f is through: free its links, account for it, tell both ends."""
     now = s.counters[NOW]
+    lag = s.flows[f, LAG]
+    happens(s, lag)
     if s.log.shape[0] > 0:
         note(s, f, 1)
     if s.transfers[f, STATUS] == ACTIVE:
@@ -304,17 +340,17 @@ def finish(s: State, f: Int) -> None:
         push(s, s.transfers[f, END], f, IS_REDUCED)
         if fanned:
             hand_on(s, f, False)
-        part_done(s, s.transfers[f, SRC], row)
+        part_done(s, s.transfers[f, SRC], row, lag)
         return
     s.transfers[f, STATUS] = IDLE
     s.counters[BUSY] -= 1
     if fanned:
         hand_on(s, f, False)
         for j in range(s.fans[f, ENDS_FROM], s.fans[f, ENDS_TO]):
-            part_done(s, s.fanned[j], row)
+            part_done(s, s.fanned[j], row, lag)
         return
-    part_done(s, s.transfers[f, SRC], row)
-    part_done(s, s.transfers[f, DST], row)
+    part_done(s, s.transfers[f, SRC], row, lag)
+    part_done(s, s.transfers[f, DST], row, lag)
 
 
 @inlined
@@ -336,6 +372,7 @@ def happen(s: State, what: Int, kind: Int) -> None:
         if s.flows[what, PAYLOAD] <= 0.0:
             finish(s, what)
             return
+        happens(s, s.flows[what, LAG])
         s.transfers[what, STATUS] = ACTIVE
         s.transfers[what, ANCHOR] = now
         s.flows[what, REMAINING] = s.flows[what, PAYLOAD]
@@ -357,13 +394,13 @@ def happen(s: State, what: Int, kind: Int) -> None:
         s.row[row, OVERHEAD_SPENT] += s.transfers[what, REDUCE]
         if s.fans.shape[0] > 1 and s.fans[what, NEEDED] > 0:
             hand_on(s, what, True)
-        part_done(s, s.transfers[what, DST], row)
+        part_done(s, s.transfers[what, DST], row, s.flows[what, LAG])
 
 
 @lean
 def apply(s: State, members: Int) -> bool:
     """Give the solved transfers their new rates and ends. False: beyond all time."""
-    now = s.counters[NOW]
+    now, lag = s.counters[NOW], s.instant[0]
     for j in range(members):
         f = s.changed[j]
         new, old = s.flows[f, TRIAL], s.flows[f, RATE]
@@ -372,16 +409,22 @@ def apply(s: State, members: Int) -> bool:
             continue
         if s.log.shape[0] > 0 and now > s.transfers[f, ANCHOR]:
             note(s, f, 0)
-        s.flows[f, REMAINING] -= old * ((now - s.transfers[f, ANCHOR]) / PICO)
+        whole = old <= 0.0 and lag == 0.0
+        moving = (now - s.transfers[f, ANCHOR]) - (lag - s.flows[f, ANCHOR_LAG])
+        s.flows[f, REMAINING] -= old * (moving / PICO)
         s.transfers[f, ANCHOR] = now
+        s.flows[f, ANCHOR_LAG] = lag
         s.flows[f, RATE] = new
         if new <= 0.0:
             s.transfers[f, END] = -1
             continue
-        span = math.ceil(s.flows[f, REMAINING] * PICO / new - TICK)
-        if span > LONGEST:
+        exact = s.flows[f, REMAINING] * PICO / new - lag
+        if exact > LONGEST:
             return False
-        s.transfers[f, END] = now + max(0, int(span))
+        span = max(0, math.ceil(exact - TICK))
+        s.transfers[f, END] = now + span
+        whole = whole or s.rounds[s.transfers[f, ROUND_OF], REPEAT] > 1
+        s.flows[f, LAG] = 0.0 if whole else span - exact
         push(s, s.transfers[f, END], f, ENDS)
     return True
 
@@ -450,11 +493,15 @@ def run(s: State, until: Int, budget: Int) -> Int:
             return EMPTY
         when = s.calendar[s.calendar[0, HEAP], WHEN]
         if when > until:
-            counters[NOW] = max(counters[NOW], until)
+            if until > counters[NOW]:
+                counters[NOW] = until
+                s.instant[0] = NEVER
             return HORIZON
         if counters[RECORDS_LEFT] < 2 * s.transfers.shape[0] + 64:
             return CROWDED
-        counters[NOW] = when
+        if when != counters[NOW]:
+            counters[NOW] = when
+            s.instant[0] = NEVER
         record = take(s)
         while record >= 0:
             what, kind = s.calendar[record, WHAT], s.calendar[record, KIND]

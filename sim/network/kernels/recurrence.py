@@ -14,6 +14,7 @@ from sim.compiled import lean
 from sim.network.kernels.state import (
     ACTIVE,
     ANCHOR,
+    ANCHOR_LAG,
     ARRIVED,
     BASE,
     BUSY,
@@ -101,6 +102,8 @@ def same(s: State, watched: Int) -> bool:
             ):
                 return False
             if s.transfers[f, LIMIT] != s.saved_transfers[j, LIMIT]:
+                return False
+            if s.flows[f, ANCHOR_LAG] != s.saved_flows[j, ANCHOR_LAG]:
                 return False
         moved = span if s.transfers[f, END] >= 0 else 0
         if s.transfers[f, END] - moved != s.saved_transfers[j, END]:

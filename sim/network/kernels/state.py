@@ -27,15 +27,17 @@ Numbers = npt.NDArray[Any]
 # transfers: integers of each slot. START is when it will hold its links, ANCHOR
 # when its rate last changed, END when it ends at that rate (-1: not while the
 # rate is zero), LIMIT the link that limits it (-1: its cap), CRITICAL the rank
-# slot whose arrival made it ready (-2 - f: the end of transfer f did), DONE how often it has been through.
+# slot whose arrival made it ready (-2 - f: the end of transfer f did), DONE how often
+# it has been through. Before a transfer is ready, START is when somebody last arrived.
 (
     SRC, DST, OVERHEAD, LATENCY, REDUCE, IDEAL, TIER, ROUND_OF, ENTRY, ENTRIES,
     STATUS, ARRIVED, START, ANCHOR, END, LIMIT, CRITICAL, DONE, MARK,
 ) = range(19)  # fmt: skip
 
 # flows: floats of each slot. Bytes to move, cap (bytes/s), bytes left at ANCHOR,
-# rate (bytes/s), and the solver's new rate.
-PAYLOAD, CAP, REMAINING, RATE, TRIAL = range(5)
+# rate (bytes/s), and the solver's new rate; how many picoseconds earlier than their
+# instants its next start or end, and the last change of its rate, really are.
+PAYLOAD, CAP, REMAINING, RATE, TRIAL, LAG, ANCHOR_LAG = range(7)
 
 # STATUS of a transfer.
 IDLE, PENDING, ACTIVE, REDUCING = range(4)
@@ -48,8 +50,9 @@ LINK, OWNER, AFTER, BEFORE = range(4)
 FIRST, UNSETTLED, SEEN, OTHERS = range(4)
 CAPACITY, ROOM, WIDTH = range(3)
 
-# ranks: job, number within the job, round, repetition, parts left, state, arrival.
-JOB, NUMBER, ROUND, REPETITION, PENDING_PARTS, STANDING, ARRIVAL = range(7)
+# ranks: job, number within the job, round, repetition, parts left, state, arrival,
+# when its last part was done.
+JOB, NUMBER, ROUND, REPETITION, PENDING_PARTS, STANDING, ARRIVAL, PART_AT = range(8)
 
 # STANDING of a rank slot: free or through, on its way to its first round, in a
 # round, or waiting for rounds to be loaded.
@@ -95,6 +98,8 @@ class State(NamedTuple):
     transfers it works on, ``touched`` their links; ``row`` holds the account of a
     transfer that has just ended (one row a slot where receivers reduce, or
     transfers wait for each other); ``fans`` has one row where all are plain;
+    ``lags`` says by how much each rank reached its repetition before its instant,
+    ``instant`` the same of the instant itself, the latest of what happens in it;
     ``saved_*`` the state that fast-forward compares with. ``log`` and ``log_rate``
     are empty where nobody records.
     """
@@ -106,6 +111,8 @@ class State(NamedTuple):
     lists: IntArray
     links: FloatArray
     ranks: IntArray
+    lags: FloatArray
+    instant: FloatArray
     account: IntArray
     rounds: IntArray
     starts: IntArray
@@ -144,12 +151,14 @@ def new_state(capacity: FloatArray, columns: int) -> State:
     counters[SAVED_ROUND] = -1
     return State(
         transfers=whole(0, 19),
-        flows=np.zeros((0, 5)),
+        flows=np.zeros((0, 7)),
         entries=np.zeros((0, 4), np.int32),
         weights=np.zeros(0),
         lists=lists,
         links=room,
-        ranks=whole(0, 7),
+        ranks=whole(0, 8),
+        lags=np.zeros(0),
+        instant=np.zeros(1),
         account=whole(0, columns),
         rounds=whole(0, 9),
         starts=whole(0),
@@ -164,10 +173,10 @@ def new_state(capacity: FloatArray, columns: int) -> State:
         row=whole(1, columns),
         fans=whole(1, 5),
         fanned=whole(0),
-        saved_ranks=whole(0, 7),
+        saved_ranks=whole(0, 8),
         saved_account=whole(0, columns),
         saved_transfers=whole(0, 19),
-        saved_flows=np.zeros((0, 5)),
+        saved_flows=np.zeros((0, 7)),
         log=whole(0, 5),
         log_rate=np.zeros(0),
     )
