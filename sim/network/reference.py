@@ -2,7 +2,9 @@
 
 Every transfer's start and end is a SimPy event. Rates come from progressive
 filling over all active transfers, at the end of every instant at which one
-started or ended. It serves small runs and, above all, as the oracle of the
+started or ended. An end is rounded up to the next picosecond, and keeps by how much
+(its *lag*) for those who go on from it, unless it moved at one rate throughout or
+its round repeats (`sim.network.kernels.events` says why). It serves small runs and, above all, as the oracle of the
 fluid network, which must give the same picoseconds.
 """
 
@@ -374,7 +376,6 @@ class ReferenceNetwork:
                 continue
             if now > transfer.anchor:
                 self._note(transfer, 0)
-            whole = transfer.rate <= 0 and self._lag == 0.0
             moving = (now - transfer.anchor) - (self._lag - transfer.anchor_lag)
             transfer.remaining -= transfer.rate * (moving / PS_PER_SECOND)
             transfer.anchor, transfer.anchor_lag, transfer.rate = now, self._lag, rate
@@ -382,6 +383,7 @@ class ReferenceNetwork:
             if rate > 0:
                 exact = transfer.remaining * PS_PER_SECOND / rate - self._lag
                 span = max(0, math.ceil(exact - TICK))
-                transfer.lag = 0.0 if whole or transfer.repeats else span - exact
+                at_one_rate = self._lag == 0.0 and transfer.remaining == transfer.bytes
+                transfer.lag = 0.0 if at_one_rate or transfer.repeats else span - exact
                 end = self.clock.timeout_ps(span)
                 _after(end, partial(self._end, transfer, transfer.version))

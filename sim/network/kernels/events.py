@@ -409,7 +409,6 @@ def apply(s: State, members: Int) -> bool:
             continue
         if s.log.shape[0] > 0 and now > s.transfers[f, ANCHOR]:
             note(s, f, 0)
-        whole = old <= 0.0 and lag == 0.0
         moving = (now - s.transfers[f, ANCHOR]) - (lag - s.flows[f, ANCHOR_LAG])
         s.flows[f, REMAINING] -= old * (moving / PICO)
         s.transfers[f, ANCHOR] = now
@@ -423,8 +422,9 @@ def apply(s: State, members: Int) -> bool:
             return False
         span = max(0, math.ceil(exact - TICK))
         s.transfers[f, END] = now + span
-        whole = whole or s.rounds[s.transfers[f, ROUND_OF], REPEAT] > 1
-        s.flows[f, LAG] = 0.0 if whole else span - exact
+        at_one_rate = lag == 0.0 and s.flows[f, REMAINING] == s.flows[f, PAYLOAD]
+        repeats = s.rounds[s.transfers[f, ROUND_OF], REPEAT] > 1
+        s.flows[f, LAG] = 0.0 if at_one_rate or repeats else span - exact
         push(s, s.transfers[f, END], f, ENDS)
     return True
 
