@@ -10,6 +10,7 @@ no values are computed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -54,23 +55,33 @@ class Row:
     busbw: float
 
 
+#: Sizes of one table: more are a slip in the factor.
+MOST_SIZES = 10_000
+
+
 def sizes(begin: float, end: float, factor: float) -> list[int]:
     """Message sizes from ``begin`` to ``end`` bytes, each ``factor`` times the one before.
 
     Raises
     ------
     UnitError
-        If they do not rise.
+        If they do not rise, or are more than `MOST_SIZES`.
 
     Examples
     --------
     >>> sizes(8, 64, 2)
     [8, 16, 32, 64]
     """
-    if not factor > 1:
-        raise UnitError(f"-f {factor:g}: the factor between sizes must be greater than 1")
+    if not 1 < factor < math.inf:
+        raise UnitError(f"-f {factor:g}: the factor between sizes must be finite and greater than 1")
     if not 0 < begin <= end:
         raise UnitError(f"-b {begin:g} -e {end:g}: sizes must begin above 0 and end no lower than they begin")
+    count = math.log(end / begin) / math.log(factor)
+    if count > MOST_SIZES:
+        raise UnitError(
+            f"-f {factor:.15g}: from {begin:g} to {end:g} bytes that makes {count:,.0f} sizes, more than "
+            f"{MOST_SIZES:,}; take a larger factor"
+        )
     found, size = [], float(begin)
     while size <= end:
         found.append(int(size))

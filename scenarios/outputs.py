@@ -26,7 +26,15 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-__all__ = ["OutputFolder", "check_writable", "save_figure", "sha256", "write_file", "write_manifest"]
+__all__ = [
+    "OutputFolder",
+    "check_file",
+    "check_writable",
+    "save_figure",
+    "sha256",
+    "write_file",
+    "write_manifest",
+]
 
 StrPath = str | os.PathLike[str]
 
@@ -76,6 +84,28 @@ def check_writable(folder: StrPath) -> Path:
     return path
 
 
+def check_file(path: StrPath) -> Path:
+    """Make sure that a file can be written at a path, before work is put into it.
+
+    Raises
+    ------
+    OutputError
+        If the path is a folder, or its folder lets nobody write.
+
+    Examples
+    --------
+    >>> check_file("/dev")
+    Traceback (most recent call last):
+    ...
+    topologies.errors.OutputError: cannot write '/dev': it is a folder; give the name of a file
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise OutputError(f"cannot write '{target}': it is a folder; give the name of a file")
+    check_writable(target.parent)
+    return target
+
+
 def write_file(path: StrPath, write: Callable[[Path], object]) -> Path:
     """Write one file whole or not at all.
 
@@ -104,17 +134,15 @@ def write_file(path: StrPath, write: Callable[[Path], object]) -> Path:
     ...     write_file(folder + "/a/b.txt", lambda p: p.write_text("4 GPUs")).read_text()
     '4 GPUs'
     """
-    target = Path(path)
-    if target.is_dir():
-        raise OutputError(f"cannot write '{target}': it is a folder; give the name of a file")
-    check_writable(target.parent)
+    target = check_file(path)
     temporary = target.with_name(f".{os.getpid()}-{target.name}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
         os.replace(temporary, target)
-    except OutputError:
-        raise
+    except OutputError as error:
+        # Writers that replace the file themselves know it by its temporary name only.
+        raise OutputError(str(error).replace(str(temporary), str(target))) from error
     except OSError as error:
         raise _refusal(target, error) from error
     finally:

@@ -7,18 +7,19 @@ undirected edge becomes two links, one each way, next to each other.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
-from sim.clock import PS_PER_SECOND
+from sim.clock import LATEST, PS_PER_SECOND
 from sim.schedule import FloatArray, IntArray
 from topologies import graph as contract
-from topologies.errors import TopologyError
+from topologies.errors import CapacityError, TopologyError
 
 __all__ = ["KINDS", "Fabric", "compile_fabric"]
 
@@ -204,6 +205,7 @@ def compile_fabric(graph: nx.Graph[Any] | Fabric) -> Fabric:
     nodes = list(graph.nodes)
     index: dict[Hashable, int] = {node: i for i, node in enumerate(nodes)}
     attributes = [graph.nodes[node] for node in nodes]
+    _check_top(graph, attributes)
     kind = _kinds(graph, attributes)
     tail, head, edges = _ends(graph, index)
     bandwidth = _numbers(graph, edges, "bandwidth")
@@ -212,8 +214,15 @@ def compile_fabric(graph: nx.Graph[Any] | Fabric) -> Fabric:
         _refuse(graph)
     if not (np.isfinite(bandwidth).all() and np.isfinite(latency).all()):
         _refuse(graph)
-    tiers, tier = _tiers(edges)
-    efficiency = np.fromiter((e.get("efficiency", 1.0) for e in edges), dtype=np.float64, count=len(edges))
+    if latency.size and float(latency.max()) * PS_PER_SECOND * len(nodes) > LATEST:
+        i = int(np.argmax(latency))
+        raise CapacityError(
+            f"link {nodes[int(tail[i])]!r} - {nodes[int(head[i])]!r}: a path over latencies of "
+            f"{latency[i]:g} s would outlast the 53 days a simulation may last; latencies are in seconds, "
+            f"or text with a unit, as in '1.5 us'"
+        )
+    tiers, tier = _tiers(graph, edges)
+    efficiency = _efficiencies(graph, edges)
     latency_ps = np.rint(latency * PS_PER_SECOND).astype(np.int64)
     directed = graph.is_directed()
     if not directed:
@@ -235,11 +244,11 @@ def compile_fabric(graph: nx.Graph[Any] | Fabric) -> Fabric:
         nodes=nodes,
         index=index,
         kind=kind,
-        level=_integers(attributes, "level"),
-        host=_integers(attributes, "host"),
-        domain=_integers(attributes, "domain"),
-        rail=_integers(attributes, "rail"),
-        pod=_integers(attributes, "pod"),
+        level=_integers(graph, attributes, "level"),
+        host=_integers(graph, attributes, "host"),
+        domain=_integers(graph, attributes, "domain"),
+        rail=_integers(graph, attributes, "rail"),
+        pod=_integers(graph, attributes, "pod"),
         rank_nodes=np.flatnonzero(kind == 0).astype(np.int64),
         tail=tail.astype(np.int32),
         head=head.astype(np.int32),
@@ -258,15 +267,28 @@ def compile_fabric(graph: nx.Graph[Any] | Fabric) -> Fabric:
     )
 
 
-def _refuse(graph: nx.Graph[Any]) -> None:
+def _refuse(graph: nx.Graph[Any]) -> NoReturn:
     """Let the contract name the fault that the array checks have found."""
     contract.check(graph)
     raise TopologyError(f"{graph!r} breaks the graph contract in a way that check() does not name")
 
 
+def _check_top(graph: nx.Graph[Any], attributes: Sequence[dict[str, Any]]) -> None:
+    """Refuse what the graph as a whole says of itself, if it makes no sense."""
+    top = graph.graph
+    texts = [top.get(key) for key in ("name", "library", "routing", "domain_routing")]
+    unlevelled = top.get("routing") == "up_down" and any(a.get("level") is None for a in attributes)
+    placed = "dimension_order" in (top.get("routing"), top.get("domain_routing"))
+    if unlevelled or placed or not all(text is None or isinstance(text, str) for text in texts):
+        contract.check(graph)
+
+
 def _kinds(graph: nx.Graph[Any], attributes: Sequence[dict[str, Any]]) -> Ints:
     code = {name: i for i, name in enumerate(KINDS)}
-    kind = np.fromiter((code.get(a.get("kind"), -1) for a in attributes), np.int32, len(attributes))  # type: ignore[arg-type]
+    try:
+        kind = np.fromiter((code.get(a.get("kind"), -1) for a in attributes), np.int32, len(attributes))  # type: ignore[arg-type]
+    except TypeError:  # something that cannot be a name at all
+        _refuse(graph)
     if (kind < 0).any() or not (kind == 0).any():
         _refuse(graph)
     return kind
@@ -284,25 +306,52 @@ def _ends(
 
 def _numbers(graph: nx.Graph[Any], edges: Sequence[dict[str, Any]], key: str) -> FloatArray:
     try:
-        return np.fromiter((e[key] for e in edges), dtype=np.float64, count=len(edges))
+        values = [e[key] for e in edges]
+        if bool in set(map(type, values)):
+            _refuse(graph)
+        return np.array(values, dtype=np.float64).reshape(len(edges))
     except (KeyError, TypeError, ValueError):
         # Text with units, or a fault: the contract reads the one and names the other.
         contract.check(graph)
         read = contract.link_bandwidth if key == "bandwidth" else contract.link_latency
-        values: Iterable[float] = (read(e, "an edge") for e in edges)
-        return np.fromiter(values, dtype=np.float64, count=len(edges))
+        return np.fromiter((read(e, "an edge") for e in edges), dtype=np.float64, count=len(edges))
 
 
-def _tiers(edges: Sequence[dict[str, Any]]) -> tuple[tuple[str, ...], Ints]:
+def _tiers(graph: nx.Graph[Any], edges: Sequence[dict[str, Any]]) -> tuple[tuple[str, ...], Ints]:
     codes: dict[str, int] = {}
-    tier = np.fromiter(
-        (codes.setdefault(e.get("tier", "link"), len(codes)) for e in edges), dtype=np.int32, count=len(edges)
-    )
-    return tuple(str(t) for t in codes) or ("link",), tier
+    try:
+        tier = np.fromiter(
+            (codes.setdefault(e.get("tier", "link"), len(codes)) for e in edges),
+            dtype=np.int32,
+            count=len(edges),
+        )
+    except TypeError:
+        _refuse(graph)
+    if not all(isinstance(name, str) for name in codes):
+        _refuse(graph)
+    return tuple(codes) or ("link",), tier
 
 
-def _integers(attributes: Sequence[dict[str, Any]], key: str) -> Ints:
-    return np.fromiter((int(a.get(key, -1)) for a in attributes), dtype=np.int32, count=len(attributes))
+def _efficiencies(graph: nx.Graph[Any], edges: Sequence[dict[str, Any]]) -> FloatArray:
+    try:
+        found = np.fromiter((e.get("efficiency", 1.0) for e in edges), dtype=np.float64, count=len(edges))
+    except (TypeError, ValueError):
+        _refuse(graph)
+    if not ((found > 0) & (found <= 1)).all():
+        _refuse(graph)
+    return found
+
+
+def _integers(graph: nx.Graph[Any], attributes: Sequence[dict[str, Any]], key: str) -> Ints:
+    try:
+        # An attribute that is there and says nothing (None) is as good as none.
+        return np.fromiter(
+            (-1 if (v := a.get(key)) is None else operator.index(v) for a in attributes),
+            dtype=np.int32,
+            count=len(attributes),
+        )
+    except (TypeError, OverflowError):
+        _refuse(graph)
 
 
 def _coordinates(
@@ -311,7 +360,10 @@ def _coordinates(
     text = graph.graph.get("dims")
     if not text:
         return (), (), np.zeros((len(attributes), 0), dtype=np.int32)
-    dims = tuple(int(d) for d in str(text).split("x"))
+    try:
+        dims = tuple(int(d) for d in str(text).split("x"))
+    except ValueError:
+        _refuse(graph)
     wrap_text = str(graph.graph.get("wrap", "x".join("0" for _ in dims)))
     wrap = tuple(w == "1" for w in wrap_text.split("x"))
     place = np.full((len(attributes), len(dims)), -1, dtype=np.int32)

@@ -7,7 +7,7 @@ certain chips, for one-call runs and for `World` alike.
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from sim.programs import Algorithm, algorithm_of, protocol_of, schedule_of
 from sim.routing import Router
 from sim.schedule import IntArray, Schedule
 from topologies import units
-from topologies.errors import ScheduleError, TopologyError, UnitError
+from topologies.errors import LibraryError, ScheduleError, TopologyError, UnitError
 
 __all__ = ["Plan", "Size", "as_library", "as_size", "chip_nodes", "plan"]
 
@@ -62,7 +62,9 @@ def as_library(name: str | Library | None, fabric: Fabric) -> Library:
     """A library: the one given, or of that name or TOML; else the machine's own, else ``ideal``."""
     if isinstance(name, Library):
         return name
-    return library(name or fabric.library or "ideal")
+    if name is not None and not isinstance(name, str):
+        raise LibraryError(f"library (={name!r}) must be a name, or what sim.libraries.library gives")
+    return library(name if name is not None else fabric.library or "ideal")
 
 
 def as_size(kind: str, size: Size) -> float | npt.NDArray[np.float64]:
@@ -102,7 +104,7 @@ def chip_nodes(fabric: Fabric, ranks: int | Sequence[Any] | None) -> IntArray:
         return fabric.rank_nodes
     if not isinstance(ranks, Sequence | np.ndarray | range):
         try:
-            count = operator.index(ranks)
+            count = operator.index(None if isinstance(ranks, bool) else ranks)  # type: ignore[arg-type]
         except TypeError:
             raise TopologyError(f"ranks (={ranks!r}) must be a number of chips or a list of chips") from None
         if not 1 <= count <= fabric.ranks:
@@ -112,7 +114,7 @@ def chip_nodes(fabric: Fabric, ranks: int | Sequence[Any] | None) -> IntArray:
     seen: dict[Any, int] = {}
     for place, chip in enumerate(ranks):
         name = chip.item() if isinstance(chip, np.generic) else chip
-        if name not in fabric.index or fabric.kind[fabric.index[name]] != 0:
+        if not isinstance(name, Hashable) or name not in fabric.index or fabric.kind[fabric.index[name]] != 0:
             raise TopologyError(
                 f"rank {place}: {name!r} is not a chip of {fabric.name}; see topologies.chips(graph)"
             )
@@ -146,6 +148,9 @@ def plan(
     """
     fabric = router.fabric
     collectives.algorithms(kind)  # refuses an unknown collective first
+    for what, name in (("algorithm", algorithm), ("protocol", protocol)):
+        if not isinstance(name, str):
+            raise ScheduleError(f"{kind}: {what} (={name!r}) must be a name, or 'auto'")
     chosen = as_library(library, fabric)
     amount = as_size(kind, size)
     nodes = chip_nodes(fabric, ranks)

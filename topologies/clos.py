@@ -13,7 +13,7 @@ import networkx as nx
 
 from topologies import units
 from topologies.errors import TopologyError
-from topologies.graph import count, empty, per_tier
+from topologies.graph import count, empty, fits, per_tier
 from topologies.tiers import attach_clos, ratios, uplinks
 
 __all__ = ["attach_clos", "fat_tree", "leaf_spine", "multi_plane", "rail_optimized"]
@@ -204,6 +204,7 @@ def rail_optimized(
         up_time = units.duration(scale_up_latency, name=f"{what}: scale_up_latency")
     nic_time = units.duration(nic_latency, name=f"{what}: nic_latency")
 
+    fits(f"rail-optimized-{h}x{c}", h * c)
     graph = empty(f"rail-optimized-{h}x{c}", 0, routing="up_down", domain_routing="up_down")
     places = [(host, i) for host in range(h) for i in range(c)]
     nics = [f"nic{host}.{i}" for host, i in places]

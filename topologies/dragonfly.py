@@ -15,7 +15,7 @@ import networkx as nx
 
 from topologies import units
 from topologies.errors import TopologyError
-from topologies.graph import count, empty, per_tier
+from topologies.graph import count, empty, fits, per_tier
 
 __all__ = ["dragonfly", "dragonfly_plus"]
 
@@ -72,6 +72,7 @@ def dragonfly(
     a = count(switches_per_group, "dragonfly: switches_per_group")
     p = count(chips_per_switch, "dragonfly: chips_per_switch")
     links = _links("dragonfly", bandwidth, latency)
+    fits(f"dragonfly-{g}x{a}x{p}", g * a * p, g * a * a // 2)
     pairs = _global_pairs("dragonfly", g, a, global_links)
     graph = empty(f"dragonfly-{g}x{a}x{p}", g * a * p, routing="minimal")
     name = [f"switch{i}" for i in range(g * a)]
@@ -128,6 +129,7 @@ def dragonfly_plus(
     above = count(spines_per_group, f"{what}: spines_per_group")
     p = count(chips_per_leaf, f"{what}: chips_per_leaf")
     links = _links(what, bandwidth, latency)
+    fits(f"dragonfly-plus-{g}x{below}x{above}x{p}", g * below * p, g * below * above)
     pairs = _global_pairs(what, g, above, global_links)
     graph = empty(f"dragonfly-plus-{g}x{below}x{above}x{p}", g * below * p, routing="minimal")
     leaf = [f"leaf{i}" for i in range(g * below)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import networkx as nx
@@ -25,6 +26,7 @@ __all__ = [
     "count",
     "empty",
     "faults",
+    "fits",
     "link_bandwidth",
     "link_latency",
     "per_tier",
@@ -41,6 +43,12 @@ ROUTINGS = ("up_down", "dimension_order", "shortest", "minimal", "ecmp")
 #: Memory of a chip with its share of switches and links in networkx: measured at
 #: 1.3 kB on three-tier fat trees of 65,536 and 262,144 chips.
 CHIP_BYTES = 1300
+
+#: Memory of a link in networkx: measured at 290 bytes on a full mesh of 1,500 chips.
+LINK_BYTES = 290
+
+#: Numbers of hosts, levels and so on are kept as 32-bit integers.
+LARGEST = 2**31
 
 _INTEGERS = ("level", "host", "domain", "rail", "pod")
 
@@ -169,7 +177,7 @@ def empty(name: str, chips: int, *, level: int | None = None, **attributes: str)
     -------
     networkx.Graph
     """
-    require(chips * CHIP_BYTES, f"{name} as a networkx graph; take fewer chips")
+    fits(name, chips)
     graph: nx.Graph[Any] = nx.Graph()
     graph.graph.update(name=name, **attributes)
     if level is None:
@@ -177,6 +185,28 @@ def empty(name: str, chips: int, *, level: int | None = None, **attributes: str)
     else:
         graph.add_nodes_from(range(chips), kind="chip", level=level)
     return graph
+
+
+def fits(name: str, chips: int, links: int = 0) -> None:
+    """Refuse a graph that would not fit into memory, before it is built.
+
+    Parameters
+    ----------
+    name : str
+    chips : int
+    links : int
+        Links beyond the few that a chip has on a fat tree.
+
+    Raises
+    ------
+    CapacityError
+        With the memory it would need.
+
+    Examples
+    --------
+    >>> fits("ring-8", 8)
+    """
+    require(chips * CHIP_BYTES + links * LINK_BYTES, f"{name} as a networkx graph; take fewer chips")
 
 
 def count(value: object, name: str, *, least: int = 1) -> int:
@@ -259,13 +289,15 @@ def _node_faults(graph: nx.Graph[Any]) -> Iterator[str]:
         kind = attributes.get("kind")
         if kind is None:
             yield f"node {node!r}: no kind; give it one of {', '.join(KINDS)}"
-        elif kind not in KINDS:
+        elif not isinstance(kind, str) or kind not in KINDS:
             close = difflib.get_close_matches(str(kind), KINDS, n=1, cutoff=0.0)
             yield f"node {node!r}: unknown kind {kind!r}; did you mean {close[0]!r}?"
         for key in _INTEGERS:
             value = attributes.get(key)
             if value is not None and type(value) is not int and not _is_index(value):
                 yield f"node {node!r}: {key} (={value!r}) must be an integer"
+            elif value is not None and not -LARGEST <= value < LARGEST:
+                yield f"node {node!r}: {key} (={value!r}) must be below 2**31"
 
 
 def _is_index(value: object) -> bool:
@@ -284,6 +316,7 @@ def _edge_faults(graph: nx.Graph[Any]) -> Iterator[str]:
             and 0.0 <= latency < math.inf
             and tail != head
             and "efficiency" not in attributes
+            and type(attributes.get("tier", "link")) is str
         ):
             continue
         where = f"link {tail!r} {join} {head!r}"
@@ -294,15 +327,22 @@ def _edge_faults(graph: nx.Graph[Any]) -> Iterator[str]:
                 read(attributes, where)
             except TopologyError as error:
                 yield str(error)
+        tier = attributes.get("tier", "link")
+        if not isinstance(tier, str):
+            yield f"{where}: tier (={tier!r}) must be text, the name of the link's kind"
         efficiency = attributes.get("efficiency", 1.0)
-        if isinstance(efficiency, (str, bool)) or not 0 < efficiency <= 1:
+        if isinstance(efficiency, bool) or not isinstance(efficiency, Real) or not 0 < float(efficiency) <= 1:
             yield f"{where}: efficiency (={efficiency!r}) must be a number > 0 and <= 1"
 
 
 def _routing_faults(graph: nx.Graph[Any]) -> Iterator[str]:
+    for key in ("name", "library"):
+        text = graph.graph.get(key)
+        if text is not None and not isinstance(text, str):
+            yield f"graph: {key} (={text!r}) must be text"
     for key in ("routing", "domain_routing"):
         name = graph.graph.get(key, "shortest")
-        if name not in ROUTINGS:
+        if not isinstance(name, str) or name not in ROUTINGS:
             yield f"{_name(graph)}: unknown {key} {name!r}; take one of {', '.join(ROUTINGS)}"
     if graph.graph.get("routing") == "up_down":
         for node, attributes in graph.nodes(data=True):
@@ -323,6 +363,9 @@ def _place_faults(graph: nx.Graph[Any]) -> Iterator[str]:
         shown = graph.graph["wrap"]
         yield f"{_name(graph)}: wrap {shown!r} does not fit dims {text!r}; write a 0 or 1 for each dimension"
     dims = [int(p) for p in parts]
+    if math.prod(dims) > LARGEST:
+        yield f"{_name(graph)}: dims {text!r} has more than 2**31 places; write the shape the chips fill"
+        return
     seen: dict[tuple[int, ...], Hashable] = {}
     for node in chips(graph):
         coord = str(graph.nodes[node].get("coord", ""))

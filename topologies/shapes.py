@@ -16,7 +16,7 @@ import networkx as nx
 
 from topologies import units
 from topologies.errors import TopologyError
-from topologies.graph import count, empty, per_tier
+from topologies.graph import count, empty, fits, per_tier
 
 __all__ = ["full_mesh", "hypercube", "hyperx", "mesh", "ring", "switch", "torus"]
 
@@ -69,6 +69,7 @@ def full_mesh(chips: int, *, bandwidth: Value, latency: Value, tier: str = "link
     chip has ``chips - 1`` times as much.
     """
     p = count(chips, "full_mesh: chips")
+    fits(f"full-mesh-{p}", p, p * (p - 1) // 2)
     graph = empty(f"full-mesh-{p}", p)
     return _join(graph, "full_mesh", itertools.combinations(range(p), 2), bandwidth, latency, tier)
 
@@ -228,8 +229,10 @@ def hyperx(
     (27, 36)
     """
     shape = _shape(dims, "hyperx")
-    places = list(itertools.product(*(range(d) for d in shape)))
     each = 0 if chips_per_switch is None else count(chips_per_switch, "hyperx: chips_per_switch")
+    grid = math.prod(shape)
+    fits("hyperx-" + "x".join(map(str, shape)), grid * max(1, each), grid * sum(d - 1 for d in shape) // 2)
+    places = list(itertools.product(*(range(d) for d in shape)))
     rates = per_tier(bandwidth, 2, units.bandwidth, "hyperx: bandwidth")
     times = per_tier(latency, 2, units.duration, "hyperx: latency")
     name = "hyperx-" + "x".join(map(str, shape)) + (f"-{each}" if each else "")
@@ -285,6 +288,7 @@ def _grid(
     closed = [w and d > 2 for w, d in zip(wrap, shape, strict=True)]
     text = "x".join(map(str, shape))
     wraps = "x".join("1" if c else "0" for c in closed)
+    fits(f"{what}-{text}", math.prod(shape))
     graph = empty(f"{what}-{text}", 0, dims=text, wrap=wraps, routing="dimension_order")
     places = itertools.product(*(range(d) for d in shape))
     graph.add_nodes_from((i, {"kind": "chip", "coord": ",".join(map(str, p))}) for i, p in enumerate(places))

@@ -61,14 +61,14 @@ def bench(
     import sim
     from scenarios.commands.subject import open_subject
     from scenarios.nccl_table import footer, header, row_text, sizes
-    from scenarios.outputs import check_writable, write_file
+    from scenarios.outputs import check_file, write_file
     from topologies.units import nccl_size
 
     started = time.monotonic()
     wanted = sizes(nccl_size(begin, name="-b"), nccl_size(end, name="-e"), factor)
     for file in (json_file, trace):
         if file is not None:
-            check_writable(file.parent)
+            check_file(file)
     if ranks is not None and chips is not None:
         raise typer.BadParameter(
             f"--chips {chips} and --ranks {ranks}: both say who takes part; give one of them"

@@ -20,6 +20,12 @@ __all__ = [
 ]
 
 
+#: More ranks than any machine has: a larger number is a slip, and a list of so many fills the memory.
+MOST_RANKS = 2**24
+CHIPS_HINT = "give 8:16384, 8,16,32 or 64"
+RANKS_HINT = "give 0:8 or 0,2,4"
+
+
 def whole(text: str | int) -> int:
     """Read a whole number of at least 1, and show it in the complaint if it is none."""
     # typer hands defaults through the parser as well.
@@ -75,8 +81,8 @@ def chip_counts(text: str) -> list[int]:
     counts: set[int] = set()
     for part in text.split(","):
         first, colon, last = part.partition(":")
-        low = _whole(first, text)
-        high = _whole(last, text) if colon else low
+        low = _whole(first, text, "--chips", CHIPS_HINT)
+        high = _whole(last, text, "--chips", CHIPS_HINT) if colon else low
         if not 1 <= low <= high:
             raise typer.BadParameter(f"--chips '{text}': '{part}' must rise from at least 1, such as 8:16384")
         while low <= high:
@@ -102,17 +108,20 @@ def rank_list(text: str) -> list[int]:
     ranks: list[int] = []
     for part in text.split(","):
         first, colon, stop = part.partition(":")
-        low = _whole(first, text, "--ranks")
-        ranks += range(low, _whole(stop, text, "--ranks") if colon else low + 1)
+        low = _whole(first, text, "--ranks", RANKS_HINT)
+        high = _whole(stop, text, "--ranks", RANKS_HINT) if colon else low + 1
+        if high > MOST_RANKS:
+            raise typer.BadParameter(
+                f"--ranks '{text}': {high} is beyond the {MOST_RANKS:,} ranks that are simulated at most"
+            )
+        ranks += range(low, high)
     if not ranks:
-        raise typer.BadParameter(f"--ranks '{text}' names no rank; give them as 0:8 or 0,2,4")
+        raise typer.BadParameter(f"--ranks '{text}' names no rank; {RANKS_HINT}")
     return ranks
 
 
-def _whole(text: str, all_of_it: str, option: str = "--chips") -> int:
+def _whole(text: str, all_of_it: str, option: str, hint: str) -> int:
     stripped = text.strip()
     if not (stripped.isascii() and stripped.isdigit()):
-        raise typer.BadParameter(
-            f"{option} '{all_of_it}': '{text}' is no whole number; give 8:16384, 8,16,32 or 64"
-        )
+        raise typer.BadParameter(f"{option} '{all_of_it}': '{text}' is no whole number; {hint}")
     return int(stripped)

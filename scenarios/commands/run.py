@@ -61,13 +61,18 @@ def _main_of(scenario: str) -> Main:
         raise nearest("scenario", scenario, names)
     if not path.is_file():
         raise FormatError(f"cannot run '{path}': there is no such script; check the path")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    # A name of its own: a script called sim.py must not stand in the way of sim.
+    name = f"script:{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise FormatError(f"cannot run '{path}': it is no Python script; name it something.py")
     module = importlib.util.module_from_spec(spec)
     # Classes of the script look their module up here (dataclasses, pickle).
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise FormatError(f"cannot run '{path}': {error}; it must be a Python script") from error
     found: Main | None = getattr(module, "main", None)
     if not callable(found):
         raise FormatError(f"cannot run '{path}': it has no function main(argv); add one")

@@ -51,10 +51,17 @@ def scaling(
 ) -> None:
     """One collective over numbers of chips, one row a point."""
     import sim
+    from scenarios.commands.subject import GRAPH_SUFFIXES
     from scenarios.outputs import OutputFolder
     from scenarios.progress import progress
     from topologies.units import size as size_in_bytes
 
+    for name in machines:
+        if Path(name).suffix.lower() in GRAPH_SUFFIXES:
+            raise typer.BadParameter(
+                f"'{name}' is a graph, whose chips are those it has; scaling builds machines of many sizes "
+                f"from a name or a .toml, and bench takes graphs"
+            )
     folder = None if output is None else OutputFolder(output)
     counts = chip_counts(chips)
     sizes = [size_in_bytes(text, name="--size") for text in size or ["1 MiB", "1 GiB"]]

@@ -82,6 +82,8 @@ def open_subject(text: str, chips: int | None = None, ranks: list[int] | None = 
         files = [path]
     name = str(graph.graph.get("name") or path.stem)
     there = chips_of(graph)
+    if chips is not None and chips > len(there):
+        raise TopologyError(f"{text}: {chips} chips (--chips) of {len(there)}; it has no more")
     if ranks is None:
         ranks = list(range(len(there) if chips is None else chips))
     for rank in ranks:

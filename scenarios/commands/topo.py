@@ -87,14 +87,14 @@ def draw(
 
     import topologies
     from scenarios.commands.subject import open_subject
-    from scenarios.outputs import check_writable, save_figure
+    from scenarios.outputs import check_file, save_figure
     from topologies.errors import FormatError
 
     if output.suffix.lower().lstrip(".") not in FigureCanvasBase.get_supported_filetypes():
         raise FormatError(
             f"-o {output}: pictures cannot be written as '{output.suffix}'; use one of .png, .svg, .pdf"
         )
-    check_writable(output.parent)
+    check_file(output)
     started = time.monotonic()
     subject = open_subject(name, chips)
     # Axes that were drawn on stand in a figure.
@@ -110,10 +110,14 @@ def export(
 ) -> None:
     """The graph as a file."""
     import topologies
-    from scenarios.commands.subject import open_subject
-    from scenarios.outputs import check_writable
+    from scenarios.commands.subject import GRAPH_SUFFIXES, open_subject
+    from scenarios.outputs import check_file
 
-    check_writable(output.parent)
+    if output.suffix.lower() not in GRAPH_SUFFIXES:
+        raise typer.BadParameter(
+            f"-o {output}: graphs cannot be written as '{output.suffix}'; use {' or '.join(GRAPH_SUFFIXES)}"
+        )
+    check_file(output)
     started = time.monotonic()
     subject = open_subject(name, chips)
     _write(output, lambda path: topologies.write(subject.graph, path), subject, chips, started)

@@ -65,7 +65,8 @@ def as_ranks(what: str, ranks: int) -> int:
 
 def check_rank(what: str, name: str, rank: int | None, ranks: int) -> None:
     """Refuse with `ScheduleError` what is not one of the ranks (None is let pass)."""
-    if rank is not None and not 0 <= rank < ranks:
+    whole = rank is None or (hasattr(rank, "__index__") and not isinstance(rank, bool))
+    if not whole or (rank is not None and not 0 <= rank < ranks):
         raise ScheduleError(f"{what}: {name} (={rank}) must be one of the {ranks} ranks (0 to {ranks - 1})")
 
 

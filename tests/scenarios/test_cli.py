@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -113,10 +114,14 @@ class TestMistakes:
             (["bench", "hgx-h100", "-e", "-8"], "-8"),
             (["bench", "hgx-h100", "-b", "1M", "-e", "1K"], "sizes must begin"),
             (["bench", "hgx-h100", "-f", "1"], "factor"),
+            (["bench", "hgx-h100", "-f", "inf"], "factor"),
+            (["bench", "hgx-h100", "-f", "1.0000001"], "sizes"),
             # ranks and chips
             (["bench", "hgx-h100", "--ranks", "0,1,1"], "twice"),
             (["bench", "ring.graphml", "--ranks", "0,99"], "99"),
             (["bench", "ring.graphml", "--ranks", "a"], "'a'"),
+            (["bench", "ring.graphml", "--ranks", "0:9999999999999"], "9999999999999"),
+            (["bench", "ring.graphml", "--chips", "99999999999999999999"], "has no more"),
             (["bench", "ring.graphml", "--chips", "5"], "4"),
             (["bench", "ring.graphml", "--chips", "2", "--ranks", "0,1"], "--ranks"),
             (["bench", "hgx-h100", "--chips", "0"], "'0'"),
@@ -134,6 +139,8 @@ class TestMistakes:
             (["bench", "ring.graphml", "--network", "flud"], "fluid"),
             (["bench", "ring.graphml", "--library", "nccl", "--protocol", "ll12"], "ll128"),
             (["run", "allreduce_scalin"], "allreduce_scaling"),
+            (["bench", "ring.graphml", "--library", ""], "hccl"),
+            (["scaling", "ring.graphml", "-o", "out"], "bench takes graphs"),
             # an algorithm that cannot serve these ranks
             (["bench", "ring3.graphml", "-c", "all_gather", "--algorithm", "swing"], "3"),
             # files
@@ -146,11 +153,15 @@ class TestMistakes:
             (["topo", "check", "cut.graphml"], "cut.graphml"),
             (["run", "gone.py"], "gone.py"),
             (["run", "empty.py"], "main"),
+            (["run", "cut.py"], "line 1"),
+            (["bench", "ages.graphml"], "53 days"),
             # places that cannot be written
             (["scaling", "hgx-h100", "--chips", "8", "-o", "noise.txt/out"], "noise.txt"),
             (["bench", "ring.graphml", "--json", "noise.txt/x.json"], "noise.txt"),
             (["topo", "draw", "ring.graphml", "-o", "noise.txt/x.png"], "noise.txt"),
+            (["bench", "ring.graphml", "--json", "folder"], "folder"),
             (["topo", "draw", "ring.graphml", "-o", "x.docx"], ".docx"),
+            (["topo", "draw", "ring.graphml", "-o", "/proc/x.png"], "/proc"),
             (["topo", "export", "ring.graphml", "-o", "noise.txt/x.json"], "noise.txt"),
             (["topo", "export", "ring.graphml", "-o", "x.docx"], ".docx"),
             # words that mean nothing
@@ -170,9 +181,40 @@ class TestMistakes:
         Path("cut.json").write_text('{"nodes": [{"id": 0')
         Path("cut.toml").write_text("name = ")
         Path("noise.txt").write_bytes(bytes(range(256)))
+        nx.write_graphml(plain_ring(latency=4e9), "ages.graphml")
         Path("empty.py").write_text("")
+        Path("cut.py").write_text("def main(:")
+        Path("folder").mkdir()
         before = set(tmp_path.rglob("*"))
         assert says in refused(chipweave(*arguments), tmp_path, before)
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["topo", "draw", "hgx-h100", "-o", "x.png"],
+            ["topo", "export", "hgx-h100", "-o", "x.json"],
+            ["bench", "ring.graphml", "-e", "8", "--json", "x.json"],
+            ["scaling", "hgx-h100", "--chips", "8", "--size", "1MiB", "-o", ".", "--quiet"],
+        ],
+    )
+    def test_a_disk_that_fills_up_leaves_no_half_a_file(self, tmp_path: Path, arguments: list[str]) -> None:
+        """A file may have 256 bytes here, so that every write stops in the middle."""
+        nx.write_graphml(plain_ring(), "ring.graphml")
+        before = set(tmp_path.rglob("*"))
+        call = (
+            "import resource, signal, sys; from scenarios.cli import main;"
+            "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (256, 256)); sys.exit(main())"
+        )
+        done = subprocess.run(
+            [sys.executable, "-B", "-c", call, *arguments], capture_output=True, text=True, check=False,
+            env={**os.environ, "PYTHONPATH": str(Path(cli.__file__).parent.parent)},
+        )  # fmt: skip
+        assert done.returncode == 2, done.stderr
+        assert done.stderr.splitlines()[-1].startswith("chipweave: error: cannot write ")
+        assert "x." in done.stderr or "scaling.csv" in done.stderr
+        assert f"/.{os.getpid()}" not in done.stderr
+        assert set(tmp_path.rglob("*")) == before
 
     def test_a_bug_shows_its_traceback(self, chipweave: Call, monkeypatch: pytest.MonkeyPatch) -> None:
         def broken(*_: object, **__: object) -> None:

@@ -13,7 +13,7 @@ import sim
 import topologies
 from sim.fabric import KINDS, compile_fabric
 from tests.sim.strategies import graphs
-from topologies.errors import ChipweaveError, TopologyError
+from topologies.errors import CapacityError, ChipweaveError, TopologyError, UnitError, UnknownNameError
 
 LINK = {"bandwidth": 50e9, "latency": 1e-6}
 
@@ -176,3 +176,40 @@ def test_links_and_nodes_that_are_not_there_are_named() -> None:
         fabric.link_between(0, 1)
     with pytest.raises(TopologyError, match="no node 'leaf' in switch-3"):
         fabric.link_between(0, "leaf")
+
+
+# ---------------------------------------------------------------- what breaks the contract
+
+
+@pytest.mark.parametrize(
+    ("where", "fault"),
+    [
+        *[("node", {key: value}) for key in ("level", "host", "domain", "rail", "pod")
+          for value in ("x", 1.5, float("nan"), 2**40, [1])],
+        *[("node", {"kind": value}) for value in ("chp", None, [], 3)],
+        *[("edge", {"bandwidth": value}) for value in (None, [1], True, 0, "400 G", "5", float("nan"))],
+        *[("edge", {"latency": value}) for value in (None, "3", "5 GB", -1.0, True, float("inf"))],
+        *[("edge", {"efficiency": value}) for value in (None, [], 0, 2, "1", True, float("nan"))],
+        *[("edge", {"tier": value}) for value in (None, [], 4)],
+        *[("graph", {"routing": value}) for value in ("scenic", [], "up_down", "dimension_order")],
+        *[("graph", {key: value}) for key in ("library", "name") for value in ([], 5)],
+        ("graph", {"routing": "dimension_order", "dims": "99999999x99999999"}),
+        ("graph", {"dims": "4 by 4"}),
+    ],
+)  # fmt: skip
+def test_a_fault_is_named_before_anything_is_simulated(where: str, fault: dict[str, Any]) -> None:
+    """Nothing that `check` refuses is compiled, and the line says which attribute it is."""
+    graph = topologies.ring(4, **LINK)
+    attributes = {"node": graph.nodes[0], "edge": graph.edges[0, 1], "graph": graph.graph}[where]
+    attributes.update(fault)
+    with pytest.raises((TopologyError, UnitError, UnknownNameError)) as caught:
+        sim.compile_fabric(graph)
+    named = list(fault)[-1]
+    assert named in str(caught.value) or "level" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_latencies_beyond_all_time_are_refused() -> None:
+    graph = topologies.ring(4, bandwidth=50e9, latency=4e9)
+    with pytest.raises(CapacityError, match="link 0 - 1: .* 53 days"):
+        sim.compile_fabric(graph)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
+from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import topologies
-from topologies.errors import TopologyError, UnitError
+from topologies.errors import CapacityError, TopologyError, UnitError
 
 LINK = {"bandwidth": "50 GB/s", "latency": "1 us"}
 DIMS = st.lists(st.integers(1, 5), min_size=1, max_size=4).map(tuple)
@@ -134,3 +136,20 @@ def test_wrong_links() -> None:
         topologies.torus((4, 4), wrap=[True], **LINK)
     with pytest.raises(TopologyError, match="chips_per_switch"):
         topologies.hyperx((2, 2), chips_per_switch=0, **LINK)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: topologies.ring(10**12, **LINK),
+        lambda: topologies.full_mesh(10**7, **LINK),
+        lambda: topologies.torus((10**6, 10**6), **LINK),
+        lambda: topologies.hypercube(2**40, **LINK),
+        lambda: topologies.hyperx((10**5, 10**5), **LINK),
+        lambda: topologies.dragonfly(10**6, 10**6, 10, **LINK),
+        lambda: topologies.rail_optimized(10**9, 8, **LINK),
+    ],
+)
+def test_what_would_not_fit_into_memory_is_refused_at_once(build: Callable[[], Any]) -> None:
+    with pytest.raises(CapacityError, match="GB would be needed"):
+        build()
