@@ -111,7 +111,7 @@ class Fabric:
             If a node or the link does not exist.
         """
         for node in (tail, head):
-            if node not in self.index:
+            if not isinstance(node, Hashable) or node not in self.index:
                 raise TopologyError(f"no node {node!r} in {self.name}; see graph.nodes")
         t, h = self.index[tail], self.index[head]
         found = [
@@ -307,8 +307,11 @@ def _ends(
 def _numbers(graph: nx.Graph[Any], edges: Sequence[dict[str, Any]], key: str) -> FloatArray:
     try:
         values = [e[key] for e in edges]
-        if bool in set(map(type, values)):
+        kinds = set(map(type, values))
+        if bool in kinds:
             _refuse(graph)
+        if str in kinds:  # numpy would take "3" for a number; it has no unit
+            raise ValueError("text")
         return np.array(values, dtype=np.float64).reshape(len(edges))
     except (KeyError, TypeError, ValueError):
         # Text with units, or a fault: the contract reads the one and names the other.

@@ -299,6 +299,9 @@ def scaling(
     names = [machines] if isinstance(machines, str | dict) else list(machines)
     counts = [chips] if isinstance(chips, int) else list(chips)
     wanted = [sizes] if isinstance(sizes, str | int | float) else list(sizes)
+    for what, given in (("machines", names), ("chips", counts), ("sizes", wanted)):
+        if not given:
+            raise MachineError(f"scaling: {what} (={given!r}) must name at least one")
     total = len(names) * len(counts) * len(estimates)
     rows: list[tuple[Any, ...]] = []
     done = 0

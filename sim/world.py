@@ -153,6 +153,8 @@ class World:
         """
         if isinstance(until, str):
             until = units.duration(until, name="until")
+        if isinstance(until, int | float) and until <= self.now:
+            raise UnitError(f"until (={until!r}) must be later than now, {self.now:.9g} s")
         try:
             result = self.env.run(until)
         except KeyboardInterrupt:

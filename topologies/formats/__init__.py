@@ -85,6 +85,8 @@ def write(graph: nx.Graph[Any], path: str | os.PathLike[str]) -> None:
     """
     file = Path(path)
     form = _form(file, "write")
+    if not isinstance(graph, nx.Graph):
+        raise FormatError(f"cannot write {file}: {type(graph).__name__} is no networkx graph")
     try:
         text = form.text(graph)
     except FormatError as error:
