@@ -279,7 +279,8 @@ def _check_top(graph: nx.Graph[Any], attributes: Sequence[dict[str, Any]]) -> No
     texts = [top.get(key) for key in ("name", "library", "routing", "domain_routing")]
     unlevelled = top.get("routing") == "up_down" and any(a.get("level") is None for a in attributes)
     placed = "dimension_order" in (top.get("routing"), top.get("domain_routing"))
-    if unlevelled or placed or not all(text is None or isinstance(text, str) for text in texts):
+    unknown = any(name is not None and name not in contract.ROUTINGS for name in texts[2:])
+    if unlevelled or placed or unknown or not all(text is None or isinstance(text, str) for text in texts):
         contract.check(graph)
 
 
@@ -337,7 +338,10 @@ def _tiers(graph: nx.Graph[Any], edges: Sequence[dict[str, Any]]) -> tuple[tuple
 
 def _efficiencies(graph: nx.Graph[Any], edges: Sequence[dict[str, Any]]) -> FloatArray:
     try:
-        found = np.fromiter((e.get("efficiency", 1.0) for e in edges), dtype=np.float64, count=len(edges))
+        values = [e.get("efficiency", 1.0) for e in edges]
+        if {bool, str} & set(map(type, values)):
+            _refuse(graph)
+        found = np.array(values, dtype=np.float64).reshape(len(edges))
     except (TypeError, ValueError):
         _refuse(graph)
     if not ((found > 0) & (found <= 1)).all():

@@ -350,21 +350,30 @@ def _routing_faults(graph: nx.Graph[Any]) -> Iterator[str]:
                 yield f"node {node!r}: no level; routing 'up_down' takes 0 on chips, more on each tier above"
     if "dimension_order" in (graph.graph.get("routing"), graph.graph.get("domain_routing")):
         yield from _place_faults(graph)
+    elif graph.graph.get("dims"):
+        yield from _shape_faults(graph)
 
 
-def _place_faults(graph: nx.Graph[Any]) -> Iterator[str]:
+def _shape_faults(graph: nx.Graph[Any]) -> Iterator[str]:
     text = str(graph.graph.get("dims", ""))
     parts = text.split("x")
     if not all(p.isdecimal() and int(p) > 0 for p in parts):
         yield f"{_name(graph)}: dims {text!r} is no shape; routing 'dimension_order' needs one, as '4x4x2'"
         return
+    if math.prod(map(int, parts)) > LARGEST:
+        yield f"{_name(graph)}: dims {text!r} has more than 2**31 places; write the shape the chips fill"
     wrap = str(graph.graph.get("wrap", "x".join("0" * len(parts)))).split("x")
     if len(wrap) != len(parts) or not set(wrap) <= {"0", "1"}:
         shown = graph.graph["wrap"]
         yield f"{_name(graph)}: wrap {shown!r} does not fit dims {text!r}; write a 0 or 1 for each dimension"
-    dims = [int(p) for p in parts]
-    if math.prod(dims) > LARGEST:
-        yield f"{_name(graph)}: dims {text!r} has more than 2**31 places; write the shape the chips fill"
+
+
+def _place_faults(graph: nx.Graph[Any]) -> Iterator[str]:
+    faults = list(_shape_faults(graph))
+    yield from faults
+    text = str(graph.graph.get("dims", ""))
+    dims = [int(p) for p in text.split("x")] if not faults else []
+    if not dims:
         return
     seen: dict[tuple[int, ...], Hashable] = {}
     for node in chips(graph):
