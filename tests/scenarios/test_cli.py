@@ -188,6 +188,7 @@ class TestMistakes:
         before = set(tmp_path.rglob("*"))
         assert says in refused(chipweave(*arguments), tmp_path, before)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "arguments",
         [

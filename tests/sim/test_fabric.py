@@ -211,5 +211,5 @@ def test_a_fault_is_named_before_anything_is_simulated(where: str, fault: dict[s
 
 def test_latencies_beyond_all_time_are_refused() -> None:
     graph = topologies.ring(4, bandwidth=50e9, latency=4e9)
-    with pytest.raises(CapacityError, match="link 0 - 1: .* 53 days"):
+    with pytest.raises(CapacityError, match=r"link 0 - 1: .* 53 days"):
         sim.compile_fabric(graph)
