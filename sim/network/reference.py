@@ -4,8 +4,8 @@ Every transfer's start and end is a SimPy event. Rates come from progressive
 filling over all active transfers, at the end of every instant at which one
 started or ended. An end is rounded up to the next picosecond, and keeps by how much
 (its *lag*) for those who go on from it, unless it moved at one rate throughout or
-its round repeats (`sim.network.kernels.events` says why). It serves small runs and, above all, as the oracle of the
-fluid network, which must give the same picoseconds.
+its round repeats (`sim.network.kernels.events` says why). It serves small runs and,
+above all, as the oracle of the fluid network, which must give the same picoseconds.
 """
 
 from __future__ import annotations
