@@ -201,7 +201,7 @@ def compile_fabric(graph: nx.Graph[Any] | Fabric) -> Fabric:
         return graph
     given: object = graph
     if not isinstance(given, nx.Graph):
-        contract.check(graph)
+        contract.check(graph, among=())
     nodes = list(graph.nodes)
     index: dict[Hashable, int] = {node: i for i, node in enumerate(nodes)}
     attributes = [graph.nodes[node] for node in nodes]
@@ -281,7 +281,7 @@ def _check_top(graph: nx.Graph[Any], attributes: Sequence[dict[str, Any]]) -> No
     placed = "dimension_order" in (top.get("routing"), top.get("domain_routing"))
     unknown = any(name is not None and name not in contract.ROUTINGS for name in texts[2:])
     if unlevelled or placed or unknown or not all(text is None or isinstance(text, str) for text in texts):
-        contract.check(graph)
+        contract.check(graph, among=())
 
 
 def _kinds(graph: nx.Graph[Any], attributes: Sequence[dict[str, Any]]) -> Ints:
@@ -316,7 +316,7 @@ def _numbers(graph: nx.Graph[Any], edges: Sequence[dict[str, Any]], key: str) ->
         return np.array(values, dtype=np.float64).reshape(len(edges))
     except (KeyError, TypeError, ValueError):
         # Text with units, or a fault: the contract reads the one and names the other.
-        contract.check(graph)
+        contract.check(graph, among=())
         read = contract.link_bandwidth if key == "bandwidth" else contract.link_latency
         return np.fromiter((read(e, "an edge") for e in edges), dtype=np.float64, count=len(edges))
 

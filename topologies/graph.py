@@ -53,13 +53,15 @@ LARGEST = 2**31
 _INTEGERS = ("level", "host", "domain", "rail", "pod")
 
 
-def check(graph: nx.Graph[Any]) -> None:
+def check(graph: nx.Graph[Any], *, among: Sequence[Hashable] | None = None) -> None:
     """Raise the first fault of a graph, if it has one.
 
     Parameters
     ----------
     graph : networkx graph
         Directed or not, with or without parallel edges.
+    among : sequence of nodes, optional
+        The chips that take part and must reach each other; all if not given.
 
     Raises
     ------
@@ -77,7 +79,7 @@ def check(graph: nx.Graph[Any]) -> None:
     Traceback (most recent call last):
     topologies.errors.TopologyError: node 1: unknown kind 'chips'; did you mean 'chip'?
     """
-    for fault in _faults(graph):
+    for fault in _faults(graph, among):
         raise TopologyError(fault)
 
 
@@ -92,7 +94,7 @@ def faults(graph: nx.Graph[Any]) -> list[str]:
     -------
     list of str
     """
-    return list(_faults(graph))
+    return list(_faults(graph, None))
 
 
 def chips(graph: nx.Graph[Any]) -> list[Hashable]:
@@ -265,7 +267,7 @@ def per_tier(value: object, tiers: int, read: Callable[..., float], name: str) -
     return [read(value, name=name)] * tiers
 
 
-def _faults(graph: object) -> Iterator[str]:
+def _faults(graph: object, among: Sequence[Hashable] | None) -> Iterator[str]:
     if not isinstance(graph, nx.Graph):
         shown = type(graph).__name__
         yield f"a topology must be a networkx graph, not {shown}; topologies.read gives one from a file"
@@ -277,7 +279,9 @@ def _faults(graph: object) -> Iterator[str]:
     if not ranks:
         yield f"{_name(graph)}: no chips; give the nodes that compute kind='chip'"
         return
-    yield from _reach_faults(graph, ranks)
+    taking_part = ranks if among is None else list(among)
+    if taking_part:
+        yield from _reach_faults(graph, taking_part)
 
 
 def _name(graph: nx.Graph[Any]) -> str:

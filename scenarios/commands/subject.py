@@ -78,10 +78,11 @@ def open_subject(text: str, chips: int | None = None, ranks: list[int] | None = 
         files = [path] if described else []
     else:
         graph = topologies.read(text)
-        topologies.check(graph)
         files = [path]
     name = str(graph.graph.get("name") or path.stem)
     there = chips_of(graph)
+    if not there:
+        topologies.check(graph)
     if chips is not None and chips > len(there):
         raise TopologyError(f"{text}: {chips} chips (--chips) of {len(there)}; it has no more")
     if ranks is None:
@@ -91,7 +92,11 @@ def open_subject(text: str, chips: int | None = None, ranks: list[int] | None = 
             raise TopologyError(
                 f"{text}: no rank {rank} among its {len(there)} chips; ranks go from 0 to {len(there) - 1}"
             )
-    return Subject(name, graph, [there[rank] for rank in ranks], described or not drawn, files)
+    members = [there[rank] for rank in ranks]
+    if drawn and not described:
+        # Chips that do not take part need not be reached.
+        topologies.check(graph, among=members)
+    return Subject(name, graph, members, described or not drawn, files)
 
 
 def _enough(chips: int | None, ranks: list[int] | None) -> int | None:

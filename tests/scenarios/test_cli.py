@@ -274,6 +274,50 @@ class TestBench:
         assert last.startswith("# Avg bus bandwidth    : ")
         assert float(last.split(":")[1]) == pytest.approx(mean, abs=0.006)
 
+    @pytest.mark.parametrize("units", [False, True])
+    def test_any_kind_of_graph_with_chips_that_forward(self, chipweave: Call, units: bool) -> None:
+        """A ring of 4 by ring: 6 (latency + n/4 / bandwidth), one way or both, with parallel links or not.
+
+        On a line the step from the last to the first passes all 3 links, in the direction
+        that nobody else uses: 6 (3 latency + n/4 / bandwidth).
+        """
+        link = {"bandwidth": "400 Gbit/s", "latency": "1 us"} if units else GOOD
+        ring = [(chip, (chip + 1) % 4) for chip in range(4)]
+        for name, kind, edges, hops in (
+            ("undirected", nx.Graph, ring, 1),
+            ("one way", nx.DiGraph, ring, 1),
+            ("parallel", nx.MultiGraph, ring * 2, 1),
+            ("parallel one way", nx.MultiDiGraph, ring * 2, 1),
+            ("line", nx.Graph, ring[:3], 3),
+        ):
+            graph = kind()
+            graph.add_nodes_from(range(4), kind="chip")
+            graph.add_edges_from(edges, **link)
+            nx.write_graphml(graph, "own.graphml")
+            outcome = chipweave("bench", "own.graphml", "-b", "1M", "-e", "1M", "--algorithm", "ring")
+            assert outcome.code == 0, (name, outcome.err)
+            seconds = 6 * (hops * 1e-6 + 2**18 / 50e9)
+            assert float(table(outcome.out)[0][5]) == pytest.approx(seconds * 1e6, abs=0.0051), name
+
+    def test_chips_that_take_no_part_need_not_be_reached(self, chipweave: Call) -> None:
+        graph = plain_ring()
+        graph.add_node("spare", kind="chip")
+        nx.write_graphml(graph, "own.graphml")
+        assert "'spare'" in chipweave("bench", "own.graphml", "-e", "8").err
+        whole = chipweave("bench", "own.graphml", "-e", "1K", "--ranks", "0:4")
+        assert whole.code == 0, whole.err
+        assert whole.out == chipweave("bench", "own.graphml", "-e", "1K", "--chips", "4").out
+        assert "'spare'" in chipweave("bench", "own.graphml", "-e", "8", "--ranks", "0,4").err
+
+    def test_one_chip_alone_needs_no_time(self, chipweave: Call) -> None:
+        graph: nx.Graph[Any] = nx.Graph()
+        graph.add_node("chip", kind="chip")
+        nx.write_graphml(graph, "one.graphml")
+        outcome = chipweave("bench", "one.graphml", "-b", "1K", "-e", "1K", "--json", "one.json")
+        assert outcome.code == 0, outcome.err
+        assert [float(x) for x in table(outcome.out)[0][5:8]] == [0, 0, 0]
+        json.loads(Path("one.json").read_text(), parse_constant=pytest.fail)
+
     def test_fewer_chips_and_named_ranks_are_the_same(self, chipweave: Call) -> None:
         topologies.write(topologies.full_mesh(6, **GOOD), "mesh.json")
         few = chipweave("bench", "mesh.json", "-e", "1K", "--chips", 3)
