@@ -14,6 +14,7 @@ from typing import Annotated, cast
 import typer
 
 from scenarios import __version__
+from scenarios.commands.algorithm import app as algorithm
 from scenarios.commands.bench import bench
 from scenarios.commands.run import run
 from scenarios.commands.scaling import scaling
@@ -59,6 +60,7 @@ def _chipweave(
 app.command()(scaling)
 app.command()(bench)
 app.add_typer(topo, name="topo")
+app.add_typer(algorithm, name="algorithm")
 app.command()(validate)
 # What follows the scenario's name is the scenario's, --help included.
 app.command(

@@ -20,6 +20,7 @@ from scenarios.commands.options import (
     Protocol,
     Quiet,
     Seed,
+    own_files,
     rank_list,
 )
 
@@ -171,7 +172,7 @@ def _write_json(
         path.with_name(path.name + ".manifest.json"),
         files=[path],
         inputs=config,
-        input_files=cluster.files,
+        input_files=[*cluster.files, *own_files(config["algorithm"])],
         seed=config["seed"],
         wall_time=seconds,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,6 +17,7 @@ __all__ = [
     "Quiet",
     "Seed",
     "chip_counts",
+    "own_files",
     "rank_list",
 ]
 
@@ -43,7 +45,10 @@ Chips = Annotated[
 Collective = Annotated[
     str, typer.Option("-c", "--collective", help="all_reduce, all_gather, reduce_scatter, all_to_all, ...")
 ]
-Algorithm = Annotated[str, typer.Option(help="Name of an algorithm; auto: as the library chooses.")]
+Algorithm = Annotated[
+    str,
+    typer.Option(help="Name of an algorithm, or your own in an .xml or .goal; auto: as the library chooses."),
+]
 Protocol = Annotated[str, typer.Option(help="Protocol of the library; auto: as the library chooses.")]
 Library = Annotated[
     str | None, typer.Option(help="nccl, rccl, hccl, ..., ideal; by default the machine's own.")
@@ -89,6 +94,18 @@ def chip_counts(text: str) -> list[int]:
             counts.add(low)
             low *= 2
     return sorted(counts)
+
+
+def own_files(algorithm: str) -> list[Path]:
+    """The file that an algorithm of the user's own was read from, if it is one.
+
+    Examples
+    --------
+    >>> own_files("ring"), [path.name for path in own_files("mine.xml")]
+    ([], ['mine.xml'])
+    """
+    path = Path(algorithm)
+    return [path] if path.suffix.lower() in (".xml", ".goal") else []
 
 
 def rank_list(text: str) -> list[int]:
