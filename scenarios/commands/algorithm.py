@@ -43,8 +43,8 @@ def check(
             f"buffers of {found.slots} messages" if found.slots else "messages that wait for their receiver"
         )
         typer.echo(
-            f"{file}: good; {found.kind} by {found.name}, {found.ranks} ranks, {found.promise.chunks} chunks, "
-            f"{messages} messages in {blocks} thread blocks, {held}"
+            f"{file}: good; {found.kind} by {found.name}, {found.ranks} ranks, "
+            f"{found.promise.chunks} chunks, {messages} messages in {blocks} thread blocks, {held}"
         )
         return
     what = f"{found.kind} of {found.size:.15g} bytes by {found.name}, " if found.kind and found.size else ""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import sim
 import topologies
-from sim import collectives
+from sim import collectives, libraries
 from sim.programs import Lane, Program, Step, from_schedule, unrolled
 from sim.schedule import Schedule
 from tests.sim.strategies import graphs
@@ -475,9 +475,7 @@ def test_loops_pipeline_a_chain(loops: int) -> None:
 
 def test_what_receivers_add_costs_what_the_library_says() -> None:
     """Transfers that add and transfers that copy stand in one round, each with its own cost."""
-    library = sim.plan.library("ideal")
-    protocol = replace(library.protocol("plain"), reduce_rate=100e9)
-    slow = replace(library, protocols={"plain": protocol})
+    slow = libraries.library("ideal", parameters={"protocol.plain.reduce_rate": "100 GB/s"})
     ring = topologies.ring(4, **LINKS)
     run = sim.all_reduce(ring, "1 MB", algorithm=ring_all_reduce(4), library=slow)
     # Three of the six steps add 250 kB at 100 GB/s.
