@@ -148,9 +148,14 @@ def plan(
     """
     fabric = router.fabric
     collectives.algorithms(kind)  # refuses an unknown collective first
-    for what, name in (("algorithm", algorithm), ("protocol", protocol)):
-        if not isinstance(name, str):
-            raise ScheduleError(f"{kind}: {what} (={name!r}) must be a name, or 'auto'")
+    own = algorithm_of(algorithm)
+    if own is None and not isinstance(algorithm, str):
+        raise ScheduleError(
+            f"{kind}: algorithm (={algorithm!r}) must be a name, 'auto', a Program, or the path of an .xml "
+            f"or .goal"
+        )
+    if not isinstance(protocol, str):
+        raise ScheduleError(f"{kind}: protocol (={protocol!r}) must be a name, or 'auto'")
     chosen = as_library(library, fabric)
     amount = as_size(kind, size)
     nodes = chip_nodes(fabric, ranks)
@@ -160,7 +165,6 @@ def plan(
         )
     groups = fabric.groups(nodes)
     whole = nodes.size == fabric.ranks and bool((nodes == fabric.rank_nodes).all())
-    own = algorithm_of(algorithm)
     if own is not None and protocol == "auto":
         protocol = protocol_of(own, chosen.protocols)
     request = Request(
