@@ -16,8 +16,11 @@ import typer
 from scenarios import __version__
 from scenarios.commands.algorithm import app as algorithm
 from scenarios.commands.bench import bench
+from scenarios.commands.explain import explain
+from scenarios.commands.export import export
 from scenarios.commands.run import run
 from scenarios.commands.scaling import scaling
+from scenarios.commands.sweep import sweep
 from scenarios.commands.topo import app as topo
 from scenarios.commands.validate import validate
 
@@ -62,6 +65,9 @@ app.command()(bench)
 app.add_typer(topo, name="topo")
 app.add_typer(algorithm, name="algorithm")
 app.command()(validate)
+app.command()(sweep)
+app.command()(export)
+app.command()(explain)
 # What follows the scenario's name is the scenario's, --help included.
 app.command(
     context_settings={

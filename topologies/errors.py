@@ -17,6 +17,7 @@ __all__ = [
     "FormatError",
     "LibraryError",
     "MachineError",
+    "MissingPackageError",
     "OutputError",
     "RouteError",
     "ScheduleError",
@@ -70,6 +71,10 @@ class SimulationError(ChipweaveError, RuntimeError):
 
 class CapacityError(ChipweaveError, MemoryError):
     """A request that would need more memory or time range than there is."""
+
+
+class MissingPackageError(ChipweaveError, ImportError):
+    """A package of an optional extra that is not installed."""
 
 
 class UnknownNameError(ChipweaveError, KeyError):

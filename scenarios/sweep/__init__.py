@@ -1,0 +1,1 @@
+"""Sweeps: many points, run on many processors, kept in a store that nothing shakes."""
