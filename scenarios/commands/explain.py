@@ -48,15 +48,15 @@ def run_again(stored: Mapping[str, Any]) -> Run:
         As :meth:`scenarios.store.Store.find` gives it.
     """
     import sim
-    import topologies
+    from scenarios.sweep.batch import build
 
     inputs = json.loads(stored["inputs"])
-    place = {name: inputs.pop(name) for name in ("machine", "chips", "estimate", "scale_out", "link")}
-    graph = topologies.machine(
-        json.loads(stored["description"]),
-        chips=place["chips"],
-        estimate=place["estimate"],
-        scale_out=place["scale_out"],
+    inputs.pop("machine")
+    link = tuple(
+        ((tier, figure), value) for tier, figures in inputs.pop("link").items() for figure, value in figures.items()
+    )
+    graph = build(
+        stored["description"], inputs.pop("chips"), inputs.pop("estimate"), inputs.pop("scale_out"), link
     )
     return sim.collective(inputs.pop("collective"), graph, inputs.pop("size"), **inputs)
 

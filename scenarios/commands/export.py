@@ -30,7 +30,7 @@ def export(
     import sys
     import time
 
-    from scenarios.outputs import sha256, write_file, write_manifest
+    from scenarios.outputs import write_file, write_manifest
     from scenarios.store import Store
     from scenarios.store.table import table
 
@@ -52,7 +52,12 @@ def export(
     write_manifest(
         output.with_name(f"{output.name}.manifest.json"),
         files=[output],
-        inputs={"store": store, "store_sha256": sha256(store), "timing": timing, "every_model": every_model},
+        inputs={
+            "store": store,
+            "runs": len(found),
+            "models": models if every_model else models[-1:],
+            "timing": timing,
+        },
         wall_time=time.monotonic() - started,
     )
     if not quiet:

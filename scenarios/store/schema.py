@@ -6,6 +6,10 @@ that does not come through (kill -9, full disk) leaves what was there before, an
 between two commits there is nothing beside the one file, so that it can be
 copied, and read from a folder that cannot be written. (Write-ahead logging needs
 shared memory: not on network file systems, and not read-only.)
+
+Nothing but SQLite opens the file, not even to look at its first bytes: with POSIX
+locks, a process that closes a file gives up every lock it has on it, and the sweep
+of the same process would write unprotected.
 """
 
 from __future__ import annotations
@@ -27,8 +31,6 @@ APPLICATION_ID = 0x43777631
 
 #: Seconds to wait for another process that writes; it holds the file for milliseconds.
 BUSY = 120.0
-
-_MAGIC = b"SQLite format 3\0"
 
 _TABLES = """
 CREATE TABLE machines (
@@ -112,8 +114,6 @@ def connect(path: Path, *, create: bool = False, any_thread: bool = False) -> sq
     fresh = not path.exists() or path.stat().st_size == 0
     if fresh and not create:
         raise FormatError(f"cannot open '{path}': there is no store; chipweave sweep -o '{path}' makes one")
-    if not fresh:
-        _check_magic(path)
     with reported(path):
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}",
@@ -157,11 +157,11 @@ def reported(path: Path) -> Iterator[None]:
         primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if primary in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
             raise FormatError(
-                f"cannot read '{path}': it is no SQLite file, or a damaged one ({error}); give another store"
+                f"'{path}' is no store: no SQLite file, or a damaged one ({error}); give another name"
             ) from error
         reason = {
             sqlite3.SQLITE_FULL: "the disk is full; what is in it stands: free some space and run again",
-            sqlite3.SQLITE_IOERR: f"{error}; what is in it stands: see to the disk and run again",
+            sqlite3.SQLITE_IOERR: f"{error} ({getattr(error, 'sqlite_errorname', '')}); what is in it stands: see to the disk and run again",
             sqlite3.SQLITE_READONLY: "it, or its folder, is read-only; choose another place with -o",
             sqlite3.SQLITE_CANTOPEN: "it, or its folder, cannot be opened; choose another place with -o",
             sqlite3.SQLITE_PERM: "access is denied; choose another place with -o",
@@ -169,16 +169,6 @@ def reported(path: Path) -> Iterator[None]:
             sqlite3.SQLITE_LOCKED: "another process holds it; end that one and run again",
         }.get(primary, str(error))
         raise OutputError(f"cannot use '{path}': {reason}") from error
-
-
-def _check_magic(path: Path) -> None:
-    try:
-        with path.open("rb") as file:
-            magic = file.read(len(_MAGIC))
-    except OSError as error:
-        raise OutputError(f"cannot read '{path}': {error.strerror}; choose another store") from error
-    if magic != _MAGIC:
-        raise FormatError(f"'{path}' is no store: not an SQLite file; it is left as it is, give another name")
 
 
 def _make(connection: sqlite3.Connection) -> None:

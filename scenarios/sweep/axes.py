@@ -10,7 +10,7 @@ from typing import Any
 
 from topologies import units
 from topologies.errors import ChipweaveError, FormatError, nearest
-from topologies.overrides import FIGURES, change
+from topologies.links import FIGURES, change
 
 __all__ = ["Axis", "Range", "read_axis", "read_value"]
 

@@ -7,6 +7,7 @@ back what it has not begun: that is what a killed worker, or a killed sweep, los
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import threading
@@ -21,9 +22,14 @@ from scenarios.sweep.model import model_version
 from topologies.errors import CapacityError, ChipweaveError, SimulationError
 
 if TYPE_CHECKING:
+    import networkx as nx
+
     from sim import Fabric
 
-__all__ = ["PATIENCE", "Batch", "Done", "Job", "run_batch"]
+__all__ = ["PATIENCE", "Batch", "Done", "Job", "build", "run_batch"]
+
+#: Figures of links that a sweep sets: ((tier, figure), value).
+Links = tuple[tuple[tuple[str, str], float], ...]
 
 #: Seconds after which a batch comes back.
 PATIENCE = 0.5
@@ -55,6 +61,8 @@ class Batch:
         The machine as JSON.
     chips, estimate, scale_out
         As for `topologies.machine`.
+    link : tuple of ((tier, figure), value)
+        Figures of links to change.
     jobs : tuple of Job
     model : str
         The version of the model that the sweep is of.
@@ -64,6 +72,7 @@ class Batch:
     chips: int
     estimate: str
     scale_out: bool | None
+    link: Links
     jobs: tuple[Job, ...]
     model: str
 
@@ -96,7 +105,7 @@ def run_batch(batch: Batch) -> Done:
 def _run(batch: Batch) -> Done:
     started = time.perf_counter()
     try:
-        fabric = _fabric(batch.description, batch.chips, batch.estimate, batch.scale_out)
+        fabric = _fabric(batch.description, batch.chips, batch.estimate, batch.scale_out, batch.link)
     except (ChipweaveError, MemoryError) as error:
         return Done(tuple(_not_done(job, error, 0.0) for job in batch.jobs), ())
     ready = time.perf_counter()
@@ -128,14 +137,34 @@ def _not_done(job: Job, error: Exception, seconds: float) -> Outcome:
 
 
 @lru_cache(maxsize=_KEPT)
-def _fabric(description: str, chips: int, estimate: str, scale_out: bool | None) -> Fabric:
-    import json
-
+def _fabric(description: str, chips: int, estimate: str, scale_out: bool | None, link: Links) -> Fabric:
     import sim
-    import topologies
 
-    graph = topologies.machine(json.loads(description), chips=chips, estimate=estimate, scale_out=scale_out)
-    return sim.compile_fabric(graph)
+    return sim.compile_fabric(build(description, chips, estimate, scale_out, link))
+
+
+def build(
+    description: str, chips: int, estimate: str, scale_out: bool | None, link: Links
+) -> nx.Graph[Any]:
+    """Build the graph of a machine with some links changed.
+
+    Parameters
+    ----------
+    description : str
+        The machine as JSON.
+    chips, estimate, scale_out
+        As for `topologies.machine`.
+    link : tuple of ((tier, figure), value)
+        As for `topologies.links.change_links`.
+    """
+    import topologies
+    from topologies.links import change_links
+    from topologies.machines import describe
+
+    machine = describe(json.loads(description))
+    graph = topologies.machine(machine, chips=chips, estimate=estimate, scale_out=scale_out)
+    change_links(graph, machine, dict(link), estimate)
+    return graph
 
 
 def _name() -> str:

@@ -194,7 +194,8 @@ class Campaign:
     def _submit(self, workers: Workers, one: _Slice) -> None:
         c = one.cluster
         jobs = tuple(self._job(key) for key in one.keys)
-        batch = Batch(self.descriptions[c.digest], c.chips, c.estimate, c.scale_out, jobs, self.model)
+        machine = self.descriptions[c.digest]
+        batch = Batch(machine, c.chips, c.estimate, c.scale_out, c.link, jobs, self.model)
         try:
             self._flying[workers.submit(self.task, batch)] = one
         except WorkerLostError:

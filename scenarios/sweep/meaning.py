@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from scenarios.sweep.axes import Axis, Key, Range
 from scenarios.sweep.point import Cluster, Point, collective_defaults, figures_digest
 from topologies.errors import ChipweaveError, UnknownNameError, nearest
-from topologies.overrides import link_figure, overridden, tiers
+from topologies.links import new_figure, tiers
 
 if TYPE_CHECKING:
     from topologies.description import MachineDescription
@@ -38,6 +38,7 @@ class Meaning:
     def __init__(self) -> None:
         self.descriptions: dict[str, str] = {}
         self._clusters: dict[Any, Cluster] = {}
+        self._digests: dict[int, str] = {}
 
     @staticmethod
     def keys() -> frozenset[str]:
@@ -79,7 +80,7 @@ class Meaning:
     def _cluster(self, values: dict[Key, Any]) -> Cluster:
         """So many chips of a machine with its links changed; the same object for the same values."""
         machine: MachineDescription = values["machine",]
-        link = tuple((key[1:], x) for key, x in values.items() if key[0] == "link")
+        link = tuple(((key[1], key[2]), x) for key, x in values.items() if key[0] == "link")
         rest = tuple(values.get((name,)) for name in ("chips", "estimate", "scale_out"))
         # By identity: descriptions are compared in milliseconds, and `values` keeps them alive.
         known = self._clusters.get((id(machine), link, rest))
@@ -90,24 +91,26 @@ class Meaning:
     def _new_cluster(
         self,
         machine: MachineDescription,
-        link: Iterable[tuple[Key, Any]],
+        link: Iterable[tuple[tuple[str, str], Any]],
         chips: int | None,
         estimate: str | None,
         scale_out: bool | None,
     ) -> Cluster:
-        there = tiers(machine)
-        changes = {(tier, figure): x for (tier, figure), x in link if tier in there}
-        changed = overridden(machine, changes) if changes else machine
-        digest = figures_digest(changed)
-        self.descriptions.setdefault(digest, changed.model_dump_json(exclude_none=True))
         end = estimate or "nominal"
+        there = tiers(machine)
+        digest = self._digests.get(id(machine))
+        if digest is None:
+            digest = self._digests[id(machine)] = figures_digest(machine)
+            self.descriptions.setdefault(digest, machine.model_dump_json(exclude_none=True))
         return Cluster(
             machine=machine.name,
             digest=digest,
             chips=machine.host.chips.value if chips is None else chips,
             estimate=end,
             scale_out=scale_out,
-            link=tuple(sorted((pair, link_figure(changed, *pair, end)) for pair in changes)),
+            link=tuple(
+                sorted((pair, new_figure(machine, *pair, x, end)) for pair, x in link if pair[0] in there)
+            ),
         )
 
 

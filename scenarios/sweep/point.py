@@ -2,7 +2,7 @@
 
 The key is the SHA-256 of the canonical JSON (sorted keys, no spaces, bytes and
 seconds as plain numbers) of the arguments, defaults included, of the figures of
-the machine, changed links included, and of the version of the model. Two points
+the machine, and of the version of the model. Two points
 with one key are one run; a figure that is corrected in the catalogue is another.
 """
 
@@ -34,7 +34,7 @@ class Cluster:
     machine : str
         Its name.
     digest : str
-        SHA-256 of its figures, changed links included.
+        SHA-256 of its figures, without changes.
     chips : int
     estimate : str
     scale_out : bool or None

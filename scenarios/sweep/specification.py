@@ -22,7 +22,7 @@ from scenarios.sweep.axes import Axis, Key, Range, read_axis, read_value
 from scenarios.sweep.meaning import Meaning
 from scenarios.sweep.point import Point
 from topologies.errors import CapacityError, ChipweaveError, FormatError, nearest
-from topologies.overrides import FIGURES
+from topologies.links import FIGURES
 
 __all__ = ["Specification", "parse", "read"]
 
@@ -138,7 +138,7 @@ class _Reading:
         self.raise_faults()
         found: dict[str, Point] = {}
         for values in asked:
-            point = self.meaning.point(values)
+            point = self.point(values)
             found.setdefault(point.key(""), point)
         return Specification(list(found.values()), self.meaning.descriptions, text, self.name)
 
@@ -219,6 +219,13 @@ class _Reading:
         self.raise_faults()
         return x["count"], x["seed"]
 
+    def point(self, values: dict[Key, Any]) -> Point:
+        """The point of some values; what they cannot be together is a fault of the file."""
+        try:
+            return self.meaning.point(values)
+        except ChipweaveError as error:
+            raise FormatError(f"{self.name}: {error}; mend the link's table") from error
+
     def grid(self, axes: dict[Key, Axis]) -> Iterable[dict[Key, Any]]:
         lists = [axis for axis in axes.values() if isinstance(axis, list)]
         self.check_count(math.prod(len(axis) for axis in lists))
@@ -230,7 +237,7 @@ class _Reading:
         chance = Random(seed)
         for _ in range(count * _DRAWS):
             values = {key: _drawn(axis, chance.random()) for key, axis in axes.items()}
-            drawn.setdefault(self.meaning.point(values).key(""), values)
+            drawn.setdefault(self.point(values).key(""), values)
             if len(drawn) == count:
                 break
         return drawn.values()

@@ -6,6 +6,7 @@ one machine, and Dask's own for a cluster.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -150,6 +151,8 @@ class Cluster:
                 "--scheduler needs the package distributed; pip install 'chipweave[cluster]'"
             ) from error
         self.address = address
+        # It prints tracebacks of its own when a scheduler goes; here that is one line.
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
         try:
             self._client = Client(address, timeout=ANSWER, set_as_default=False)
         except (OSError, ValueError, TypeError) as error:
