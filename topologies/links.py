@@ -145,7 +145,8 @@ def new_figure(
     value = old * float(wanted[1:]) if isinstance(wanted, str) else wanted
     if figure == "efficiency" and value > 1:
         raise MachineError(
-            f"{description.name}: {tier}.efficiency would be {value:g} ({wanted} of {old:g}); it must be at most 1"
+            f"{description.name}: {tier}.efficiency would be {value:g} ({wanted} of {old:g}); "
+            "it must be at most 1"
         )
     return value
 

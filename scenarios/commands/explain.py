@@ -34,8 +34,8 @@ def explain(
         from topologies.units import format_time
 
         typer.echo(
-            f"\nRun again it takes {format_time(again.time)}: the stored run is of chipweave {stored['model']}, "
-            f"this is {model_version()}."
+            f"\nRun again it takes {format_time(again.time)}: "
+            f"the stored run is of chipweave {stored['model']}, this is {model_version()}."
         )
 
 
@@ -52,9 +52,8 @@ def run_again(stored: Mapping[str, Any]) -> Run:
 
     inputs = json.loads(stored["inputs"])
     inputs.pop("machine")
-    link = tuple(
-        ((tier, figure), value) for tier, figures in inputs.pop("link").items() for figure, value in figures.items()
-    )
+    changed = inputs.pop("link").items()
+    link = tuple(((tier, figure), x) for tier, figures in changed for figure, x in figures.items())
     graph = build(
         stored["description"], inputs.pop("chips"), inputs.pop("estimate"), inputs.pop("scale_out"), link
     )

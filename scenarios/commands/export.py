@@ -41,9 +41,8 @@ def export(
         models = opened.models()
         found = table(opened, timing=timing, every_model=every_model)
     if len(models) > 1 and not every_model and not quiet:
-        typer.echo(
-            f"left out: runs of {len(models) - 1} other versions of the model; --every-model adds them", err=True
-        )
+        others = f"{len(models) - 1} other version{'s' * (len(models) > 2)} of the model"
+        typer.echo(f"left out: runs of {others}; --every-model adds them", err=True)
     if output is None:
         found.print_csv(sys.stdout)
         return

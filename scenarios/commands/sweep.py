@@ -11,7 +11,6 @@ import typer
 from scenarios.commands.options import Quiet, whole
 
 if TYPE_CHECKING:
-    from scenarios.progress import Report
     from scenarios.sweep.campaign import Tally
 
 __all__ = ["sweep"]
@@ -107,7 +106,8 @@ def _lines(name: str, quiet: bool) -> Callable[[Tally], None]:
         done = tally.settled - tally.before
         rest = (now - started) / done * (tally.total - tally.settled) if done else float("nan")
         left = f"{rest:,.0f} s left" if done else "time left unknown"
-        _say(", ".join(filter(None, [f"{name}: {tally.settled:,} of {tally.total:,}", _besides(tally), left])))
+        where = f"{name}: {tally.settled:,} of {tally.total:,}"
+        _say(", ".join(filter(None, [where, _besides(tally), left])))
 
     return report
 

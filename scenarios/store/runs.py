@@ -17,9 +17,10 @@ STATES = ("done", "refused", "failed")
 
 #: Columns of the table ``runs``, in order.
 COLUMNS = (
-    "key", "model", "state", "error", "machine", "chips", "collective", "size", "algorithm", "inputs", "digest",
-    "ran_algorithm", "ran_protocol", "ran_library", "ran_ranks", "time", "algbw", "busbw", "lower_bound",
-    "efficiency", "bounded_by", "breakdown",
+    "key", "model", "state", "error", "machine", "chips", "collective", "size", "algorithm",
+    "inputs", "digest",
+    "ran_algorithm", "ran_protocol", "ran_library", "ran_ranks",
+    "time", "algbw", "busbw", "lower_bound", "efficiency", "bounded_by", "breakdown",
 )  # fmt: skip
 
 #: Of these, the results.

@@ -159,9 +159,10 @@ def reported(path: Path) -> Iterator[None]:
             raise FormatError(
                 f"'{path}' is no store: no SQLite file, or a damaged one ({error}); give another name"
             ) from error
+        name = getattr(error, "sqlite_errorname", "")
         reason = {
             sqlite3.SQLITE_FULL: "the disk is full; what is in it stands: free some space and run again",
-            sqlite3.SQLITE_IOERR: f"{error} ({getattr(error, 'sqlite_errorname', '')}); what is in it stands: see to the disk and run again",
+            sqlite3.SQLITE_IOERR: f"{error} ({name}); what is in it stands: see to the disk and run again",
             sqlite3.SQLITE_READONLY: "it, or its folder, is read-only; choose another place with -o",
             sqlite3.SQLITE_CANTOPEN: "it, or its folder, cannot be opened; choose another place with -o",
             sqlite3.SQLITE_PERM: "access is denied; choose another place with -o",
@@ -192,6 +193,6 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> None:
     if version != SCHEMA_VERSION:
         age = "an older" if version < SCHEMA_VERSION else "a newer"
         raise FormatError(
-            f"'{path}' is a store of {age} chipweave (layout {version}, this one has {SCHEMA_VERSION}); it is "
-            "left as it is: read it with that version, or give another name"
+            f"'{path}' is a store of {age} chipweave (layout {version}, this one has {SCHEMA_VERSION}); "
+            "it is left as it is: read it with that version, or give another name"
         )

@@ -185,7 +185,9 @@ class Store:
             If there is none, or several.
         """
         if not prefix or not set(prefix) <= set("0123456789abcdef"):
-            raise FormatError(f"'{prefix}' is no ID of a run; give the first digits of the column id of export")
+            raise FormatError(
+                f"'{prefix}' is no ID of a run; give the first digits of the column id of export"
+            )
         with reported(self.path):
             cursor = self._connection.execute(
                 "SELECT runs.*, machines.description, timings.seconds, timings.worker, timings.finished "
@@ -198,7 +200,8 @@ class Store:
         if len(found) != 1:
             what = "no run" if not found else "more than one run"
             raise FormatError(
-                f"'{self.path}' has {what} whose ID begins with '{prefix}'; see chipweave export '{self.path}'"
+                f"'{self.path}' has {what} whose ID begins with '{prefix}'; "
+                f"see chipweave export '{self.path}'"
             )
         return found[0]
 
@@ -214,7 +217,9 @@ class Store:
     def first_error(self) -> str | None:
         """The error of the first run that is not done, in the order of the keys."""
         with reported(self.path):
-            found = self._connection.execute("SELECT error FROM runs WHERE state <> 'done' ORDER BY key LIMIT 1")
+            found = self._connection.execute(
+                "SELECT error FROM runs WHERE state <> 'done' ORDER BY key LIMIT 1"
+            )
             return next((error for (error,) in found), None)
 
     def models(self) -> list[str]:
@@ -257,7 +262,9 @@ class Store:
     @staticmethod
     def _bury(db: Any) -> None:
         """Forget processes that have died, and their claims."""
-        dead = [(row[0],) for row in db.execute("SELECT * FROM owners") if not alive(Owner(*row[:-1]), row[-1])]
+        dead = [
+            (row[0],) for row in db.execute("SELECT * FROM owners") if not alive(Owner(*row[:-1]), row[-1])
+        ]
         db.executemany("DELETE FROM owners WHERE id = ?", dead)
         db.execute("DELETE FROM claims WHERE owner NOT IN (SELECT id FROM owners)")
 

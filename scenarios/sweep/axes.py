@@ -151,7 +151,9 @@ def _range(key: Key, x: dict[str, Any], where: str, folder: Path) -> Range:
     if scale not in ("log", "linear"):
         raise FormatError(f"{where}.scale (={scale!r}) must be 'log' or 'linear'")
     if not low <= high or (scale == "log" and low == 0):
-        raise FormatError(f"{where}: low (={x['low']!r}) must be above zero and not above high (={x['high']!r})")
+        raise FormatError(
+            f"{where}: low (={x['low']!r}) must be above zero and not above high (={x['high']!r})"
+        )
     return Range(low, high, scale == "log", whole=figure in _DOUBLING, factor=all(factors))
 
 

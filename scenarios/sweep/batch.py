@@ -143,9 +143,7 @@ def _fabric(description: str, chips: int, estimate: str, scale_out: bool | None,
     return sim.compile_fabric(build(description, chips, estimate, scale_out, link))
 
 
-def build(
-    description: str, chips: int, estimate: str, scale_out: bool | None, link: Links
-) -> nx.Graph[Any]:
+def build(description: str, chips: int, estimate: str, scale_out: bool | None, link: Links) -> nx.Graph[Any]:
     """Build the graph of a machine with some links changed.
 
     Parameters

@@ -19,7 +19,7 @@ from scenarios.store.runs import STATES, Outcome, row
 from scenarios.store.store import Store
 from scenarios.sweep.batch import Batch, Done, Job, run_batch
 from scenarios.sweep.point import Cluster, Point, canonical
-from scenarios.sweep.workers import Workers, WorkerLostError
+from scenarios.sweep.workers import WorkerLostError, Workers
 
 __all__ = ["LARGEST_BATCH", "Campaign", "Tally"]
 

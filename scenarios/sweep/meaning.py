@@ -20,7 +20,7 @@ from topologies.links import new_figure, tiers
 if TYPE_CHECKING:
     from topologies.description import MachineDescription
 
-__all__ = ["Meaning"]
+__all__ = ["Meaning", "known_keys"]
 
 #: Keys that are no keyword of `sim.collective`.
 _PLACE = ("machine", "chips", "estimate", "scale_out", "collective", "size")
@@ -39,11 +39,6 @@ class Meaning:
         self.descriptions: dict[str, str] = {}
         self._clusters: dict[Any, Cluster] = {}
         self._digests: dict[int, str] = {}
-
-    @staticmethod
-    def keys() -> frozenset[str]:
-        """Keys that a table of the file may have, besides ``link``."""
-        return frozenset({*_PLACE, *collective_defaults()}) | _options_of_all()
 
     def faults(self, axes: dict[Key, Axis], where: str = "sweep") -> Iterator[str]:
         """Names that nothing else in the sweep knows."""
@@ -112,6 +107,11 @@ class Meaning:
                 sorted((pair, new_figure(machine, *pair, x, end)) for pair, x in link if pair[0] in there)
             ),
         )
+
+
+def known_keys() -> frozenset[str]:
+    """Keys that a table of the file may have, besides ``link``."""
+    return frozenset({*_PLACE, *collective_defaults()}) | _options_of_all()
 
 
 def _some(axes: dict[Key, Axis], key: str) -> list[Any]:

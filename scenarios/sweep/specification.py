@@ -19,7 +19,7 @@ from random import Random
 from typing import Any
 
 from scenarios.sweep.axes import Axis, Key, Range, read_axis, read_value
-from scenarios.sweep.meaning import Meaning
+from scenarios.sweep.meaning import Meaning, known_keys
 from scenarios.sweep.point import Point
 from topologies.errors import CapacityError, ChipweaveError, FormatError, nearest
 from topologies.links import FIGURES
@@ -161,10 +161,10 @@ class _Reading:
                 continue
             if key == "link":
                 yield from self.link_keys(x, f"{where}.link")
-            elif key in self.meaning.keys():
+            elif key in known_keys():
                 yield (key,), x, f"{where}.{key}"
             else:
-                self.fault(f"{where}.{key}: {nearest('key', key, self.meaning.keys())}")
+                self.fault(f"{where}.{key}: {nearest('key', key, known_keys())}")
 
     def link_keys(self, x: Any, where: str) -> Iterator[tuple[Key, Any, str]]:
         if not isinstance(x, dict):
@@ -252,4 +252,3 @@ class _Reading:
 
 def _drawn(axis: Axis, u: float) -> Any:
     return axis.at(u) if isinstance(axis, Range) else axis[int(u * len(axis))]
-

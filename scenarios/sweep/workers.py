@@ -145,16 +145,17 @@ class Cluster:
 
     def __init__(self, address: str) -> None:
         try:
-            from distributed import Client
+            import distributed
         except ImportError as error:
             raise MissingPackageError(
                 "--scheduler needs the package distributed; pip install 'chipweave[cluster]'"
             ) from error
         self.address = address
+        client: Any = distributed.Client  # half of it is typed
         # It prints tracebacks of its own when a scheduler goes; here that is one line.
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         try:
-            self._client = Client(address, timeout=ANSWER, set_as_default=False)
+            self._client = client(address, timeout=ANSWER, set_as_default=False)
         except (OSError, ValueError, TypeError) as error:
             raise SimulationError(
                 f"no Dask scheduler answers at '{address}' ({error}); start one with 'dask scheduler'"

@@ -44,7 +44,10 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     def mount(options: str) -> Path:
         again = "remount," if os.path.ismount(disk) else ""
         done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", again + options, "none", str(disk)], capture_output=True, text=True
+            ["mount", "-t", "tmpfs", "-o", again + options, "none", str(disk)],
+            capture_output=True,
+            check=False,
+            text=True,
         )
         if done.returncode and not again:
             pytest.skip(f"no small disk can be mounted here: {done.stderr.strip()}")
@@ -88,7 +91,11 @@ def test_what_is_written_is_found_and_its_claim_is_gone() -> None:
         assert (found.mine, found.settled, found.elsewhere) == (["c"], {"a": "done"}, [])
         assert store.states("v") == {"a": "done"} and store.states("w") == {}
     with opened("s.sqlite") as db:
-        assert db.execute("SELECT * FROM claims").fetchall() == db.execute("SELECT * FROM owners").fetchall() == []
+        assert (
+            db.execute("SELECT * FROM claims").fetchall()
+            == db.execute("SELECT * FROM owners").fetchall()
+            == []
+        )
     assert sorted(p.name for p in Path().iterdir()) == ["s.sqlite", "study.toml"]
 
 
@@ -110,7 +117,7 @@ def test_another_look_at_a_store_of_this_process_keeps_its_locks() -> None:
             with Store("s.sqlite"), Store("s.sqlite"):
                 pass
             probe = "import sqlite3; sqlite3.connect('s.sqlite', timeout=0).execute('BEGIN IMMEDIATE')"
-            other = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
+            other = subprocess.run([sys.executable, "-c", probe], capture_output=True, check=False, text=True)
         assert "database is locked" in other.stderr
 
 
@@ -136,17 +143,20 @@ def test_claims_of_the_living_are_respected_and_those_of_the_dead_are_taken_over
     me = this_process()
     gone = subprocess.Popen(["true"])
     gone.wait()
-    another_boot = Owner("boot", me.host, "0" + me.boot[1:] if me.boot[0] != "0" else "1" + me.boot[1:], me.pid, me.born)
+    another_boot = Owner("boot", me.host, f"earlier {me.boot}", me.pid, me.born)
     number_again = Owner("number", me.host, me.boot, me.pid, str(int(me.born) - 1))
     dead = Owner("dead", me.host, me.boot, gone.pid, me.born)
     far, silent = Owner("far", "elsewhere", "b", 1, "1"), Owner("silent", "elsewhere", "b", 2, "1")
     container = Owner("container", me.host, f"{me.kernel} pid:[1]", 999999, "1")
     now = time.time()
     with Store("s.sqlite", sweeping=True) as store:
-        for owner, beat in [(me, 0.0), (another_boot, now), (number_again, now), (dead, now), (far, now), (container, now)]:
-            enter("s.sqlite", owner, beat, f"key of {owner.id}")
+        enter("s.sqlite", me, 0.0, f"key of {me.id}")
+        for owner in (another_boot, number_again, dead, far, container):
+            enter("s.sqlite", owner, now, f"key of {owner.id}")
         enter("s.sqlite", silent, now - 2 * owners.SILENCE, "key of silent")
-        names = {o.id: f"key of {o.id}" for o in (me, another_boot, number_again, dead, far, silent, container)}
+        names = {
+            o.id: f"key of {o.id}" for o in (me, another_boot, number_again, dead, far, silent, container)
+        }
         found = store.claim(list(names.values()))
     assert set(found.elsewhere) == {names[me.id], names["far"], names["container"]}
     assert set(found.mine) == {names[o] for o in ("boot", "number", "dead", "silent")}
@@ -233,18 +243,26 @@ def test_what_is_no_store_is_left_as_it_is(
 
 
 @pytest.mark.parametrize(("version", "age"), [(0, "an older"), (99, "a newer")])
-def test_a_store_of_another_version_is_left_as_it_is(version: int, age: str, chipweave: Callable[..., Any]) -> None:
+def test_a_store_of_another_version_is_left_as_it_is(
+    version: int, age: str, chipweave: Callable[..., Any]
+) -> None:
     assert chipweave("sweep", "study.toml", "-o", "s.sqlite").code == 0
     with opened("s.sqlite") as db:
         db.execute(f"PRAGMA user_version = {version}")
     before = sha(Path("s.sqlite"))
-    for command in (("sweep", "study.toml", "-o", "s.sqlite"), ("export", "s.sqlite"), ("explain", "s.sqlite", "a")):
+    for command in (
+        ("sweep", "study.toml", "-o", "s.sqlite"),
+        ("export", "s.sqlite"),
+        ("explain", "s.sqlite", "a"),
+    ):
         refused = chipweave(*command)
         assert refused.code == 2 and f"a store of {age} chipweave (layout {version}" in refused.err
     assert sha(Path("s.sqlite")) == before
 
 
-def test_a_store_that_is_not_there_is_made_by_a_sweep_and_by_nothing_else(chipweave: Callable[..., Any]) -> None:
+def test_a_store_that_is_not_there_is_made_by_a_sweep_and_by_nothing_else(
+    chipweave: Callable[..., Any],
+) -> None:
     for command in (("export", "s.sqlite"), ("explain", "s.sqlite", "a")):
         refused = chipweave(*command)
         assert refused.code == 2 and "there is no store; chipweave sweep" in refused.err
@@ -283,13 +301,17 @@ def test_a_disk_that_fills_up_costs_nothing_that_was_written(
     assert rows(disk / "s.sqlite") == rows(Path("undisturbed.sqlite"))
 
 
-def test_a_disk_too_small_for_a_store_is_named(small_disk: Callable[[str], Path], chipweave: Callable[..., Any]) -> None:
+def test_a_disk_too_small_for_a_store_is_named(
+    small_disk: Callable[[str], Path], chipweave: Callable[..., Any]
+) -> None:
     disk = small_disk("size=4k")
     refused = chipweave("sweep", "study.toml", "-o", disk / "s.sqlite")
     assert refused.code == 2 and "the disk is full" in refused.err and refused.err.count("\n") == 1
 
 
-def test_a_folder_that_cannot_be_written(small_disk: Callable[[str], Path], chipweave: Callable[..., Any]) -> None:
+def test_a_folder_that_cannot_be_written(
+    small_disk: Callable[[str], Path], chipweave: Callable[..., Any]
+) -> None:
     """A sweep says so before it runs anything; an export reads the store all the same."""
     disk = small_disk("size=1m")
     assert chipweave("sweep", "study.toml", "-o", disk / "s.sqlite").code == 0
@@ -329,7 +351,7 @@ def test_a_model_that_is_another_runs_again_and_export_takes_the_newest(
         db.execute("DELETE FROM sweeps")
     assert chipweave("sweep", "study.toml").out == "study.sqlite: 22 points: 22 done (0 of them before)\n"
     newest = chipweave("export", "study.sqlite")
-    assert newest.out.count("\n") == 23 and "runs of 1 other versions" in newest.err
+    assert newest.out.count("\n") == 23 and "runs of 1 other version of" in newest.err
     assert chipweave("export", "study.sqlite", "--every-model").out.count("\n") == 45
 
 
@@ -337,9 +359,11 @@ def test_ids_find_one_run_or_say_so(chipweave: Callable[..., Any]) -> None:
     chipweave("sweep", "study.toml")
     with Store("study.sqlite") as store:
         ids = table(store).columns["id"]
-        for bad, message in (("", "is no ID"), ("xyz", "is no ID"), ("%", "is no ID"), ("0" * 64, "no run whose ID")):
-            with pytest.raises(FormatError, match=message):
+        for bad in ("", "xyz", "%", "é"):
+            with pytest.raises(FormatError, match="is no ID"):
                 store.find(bad)
+        with pytest.raises(FormatError, match="no run whose ID"):
+            store.find("0" * 64)
         with pytest.raises(FormatError, match="more than one run"):
             store.find(next(c for c in "0123456789abcdef" if sum(i[0] == c for i in ids) > 1))
         assert all(store.find(i)["key"].startswith(i) for i in ids)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import random
@@ -86,7 +87,8 @@ def exported(path: Path | str, to: str) -> bytes:
 
 def test_a_row_is_what_sim_says() -> None:
     """By hand: the same collective, called directly, on the same graph with the same links."""
-    text = SWEEP + '[sweep.link.nvlink4]\nbandwidth = ["x0.5"]\nlatency = "1 us"\n[sweep.link.ib-ndr]\nefficiency = 0.5'
+    text = SWEEP + '[sweep.link.nvlink4]\nbandwidth = ["x0.5"]\nlatency = "1 us"\n'
+    text += "[sweep.link.ib-ndr]\nefficiency = 0.5"
     assert sweep(text, "s.sqlite").tally.settled == POINTS
     with Store("s.sqlite") as store:
         frame = table(store).to_frame()
@@ -275,12 +277,12 @@ class Mortal(Here):
 @pytest.mark.parametrize("pool", [True, False])
 @pytest.mark.parametrize(
     ("deadly", "failed"),  # of each size there are 3 x 2 x 2 points
-    [({2048.0: 1}, 0), ({2048.0: 2, 4096.0: 2}, 0), ({2048.0: 10**6}, 12), ({2048.0: 10**6, 4096.0: 10**6}, 24)],
+    [({2048.0: 1}, 0), ({2048.0: 2, 4096.0: 2}, 0), ({2048.0: 999}, 12), ({2048.0: 999, 4096.0: 999}, 24)],
 )  # fmt: skip
 def test_a_point_that_kills_its_workers_is_found_out_and_no_other_is_blamed(
     pool: bool, deadly: dict[float, int], failed: int
 ) -> None:
-    asked = parse(SWEEP.replace('512 MiB', '8 KiB'))
+    asked = parse(SWEEP.replace("512 MiB", "8 KiB"))
     points = {p.key("m"): p for p in asked.points}
     with Store("s.sqlite", sweeping=True) as store:
         machines = [(p.cluster.digest, p.cluster.machine, "{}") for p in asked.points]
@@ -309,19 +311,23 @@ def test_a_worker_of_another_version_is_refused() -> None:
         batch.run_batch(Batch("{}", 8, "nominal", None, (), (), "0.0.1"))
 
 
-def test_a_batch_comes_back_after_its_time_with_what_it_has_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_comes_back_after_its_time_with_what_it_has_not_begun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(batch, "PATIENCE", -1.0)
     monkeypatch.setattr(batch, "max", lambda *values: -1.0, raising=False)
     seen: list[int] = []
     text = SWEEP.replace("512 MiB", "8 KiB")
     done = sweep(text, "s.sqlite", workers=1, report=lambda tally: seen.append(tally.settled))
     assert done.tally.settled == 48
-    steps = {b - a for a, b in zip(seen, seen[1:], strict=False)} - {0}
+    steps = {b - a for a, b in itertools.pairwise(seen)} - {0}
     # A cluster that is refused comes back whole, all others one by one.
     assert steps == {1, 8}
 
 
-def test_exports_are_sorted_whole_and_the_same_bytes(undisturbed: Path, chipweave: Callable[..., Any]) -> None:
+def test_exports_are_sorted_whole_and_the_same_bytes(
+    undisturbed: Path, chipweave: Callable[..., Any]
+) -> None:
     pq = pytest.importorskip("pyarrow.parquet")
     for suffix in ("csv", "parquet"):
         outcome = chipweave("export", undisturbed, "-o", f"a.{suffix}")
@@ -353,7 +359,9 @@ def test_explain_runs_the_stored_point_again(undisturbed: Path, chipweave: Calla
     done = frame[(frame.state == "done") & (frame["size"] == 2**29)].iloc[0]
     outcome = chipweave("explain", undisturbed, done.id)
     assert outcome.code == 0
-    run = sim.all_reduce(topologies.machine(done.machine, chips=int(done.chips)), 2**29, algorithm=done.algorithm)
+    run = sim.all_reduce(
+        topologies.machine(done.machine, chips=int(done.chips)), 2**29, algorithm=done.algorithm
+    )
     assert outcome.out.endswith(f"\n\n{run.explain()}\n")
     assert "Run again it takes" not in outcome.out
     refused = frame[frame.state == "refused"].iloc[0]
@@ -425,7 +433,7 @@ def written(path: str) -> int:
 
 
 #: Each point some milliseconds, so that there is time to interrupt.
-LONG = SWEEP.replace("[8, 12]", "[8, 12, 96, 128, 256]").replace('"ring"', '"ring", "auto"')
+LONG = SWEEP.replace("[8, 12]", "[8, 12, 128]").replace('"ring"', '"ring", "auto"')
 
 
 @pytest.mark.slow
@@ -436,7 +444,7 @@ def test_ctrl_c_says_what_stands_and_how_to_go_on() -> None:
     os.killpg(process.pid, signal.SIGINT)
     _, complaint = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert f"{written('long.sqlite')} of 900 points stand in long.sqlite" in complaint
+    assert f"{written('long.sqlite')} of 540 points stand in long.sqlite" in complaint
     assert "to go on: chipweave sweep long.toml -o long.sqlite" in complaint
     assert "Traceback" not in complaint
 
@@ -507,7 +515,7 @@ def test_a_cluster_that_loses_a_worker_gives_the_same_bytes(
     crew[0].kill()
     out, complaint = process.communicate(timeout=120)
     assert process.returncode == 0, complaint
-    assert out == "long.sqlite: 900 points: 720 done, 180 refused (0 of them before)\n"
+    assert out == "long.sqlite: 540 points: 480 done, 60 refused (0 of them before)\n"
     sweep(LONG, "local.sqlite", workers=1)
     assert contents("long.sqlite") == contents("local.sqlite")
     for suffix in ("csv", "parquet"):

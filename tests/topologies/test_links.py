@@ -7,8 +7,8 @@ import pytest
 
 import topologies
 from topologies.errors import MachineError, UnitError, UnknownNameError
-from topologies.machines import ESTIMATES, describe, names
 from topologies.links import change, change_links, link_figure, new_figure, tiers
+from topologies.machines import ESTIMATES, describe, names
 
 
 @pytest.mark.parametrize("name", names())
@@ -74,10 +74,12 @@ def test_what_cannot_be_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("figure", "x"),
-    [("bandwidth", "x0"), ("bandwidth", "x-2"), ("bandwidth", "x1e999"), ("bandwidth", "x.."), ("bandwidth", "50"),
-     ("bandwidth", "1 us"), ("latency", "1 GB/s"), ("latency", -1.0), ("efficiency", 1.5), ("efficiency", True),
-     ("efficiency", "0.5")],
-)  # fmt: skip
+    [
+        *(("bandwidth", x) for x in ("x0", "x-2", "x1e999", "x..", "50", "1 us")),
+        *(("latency", x) for x in ("1 GB/s", -1.0)),
+        *(("efficiency", x) for x in (1.5, True, "0.5")),
+    ],
+)
 def test_a_change_that_is_none_is_refused_by_name(figure: str, x: object) -> None:
     with pytest.raises(UnitError, match=r"sweep\.link"):
         change(figure, x, name="sweep.link")
