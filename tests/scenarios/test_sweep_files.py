@@ -157,7 +157,7 @@ def test_more_random_points_than_there_are_is_all_of_them() -> None:
         (GRID + "random = 5", "sweep.random: must be a table"),
         (GRID + "channels = { low = 1, high = 2 }\n[sweep.random]\ncount=1\nseed=1", "channels has no range"),
         (GRID + "[sweep.link.nvlink4]\nefficiency = 'x2'", "would be 1.64 (x2 of 0.82)"),
-        ('[[point]]\nmachine = "hgx-h100"\nsize = 8\nlink.hccs.bandwidth = "x2"', "point[0].link.hccs: unknown"),
+        ('[[point]]\nmachine = "hgx-h100"\nsize = 8\nlink.hccs.latency = 1', "point[0].link.hccs: unknown"),
         ('[[point]]\nmachine = "hgx-h100"\nsize = [8]', "point[0].size (=[8]) is not a number"),
         ('[[point]]\nmachine = "hgx-h100"', "point[0].size is missing"),
     ],
