@@ -146,8 +146,13 @@ def _takes(kind: str, label: str, option: str) -> bool:
 
 def _unknown_algorithm(where: str, label: str, kinds: list[str]) -> Iterator[str]:
     from sim.libraries import levels
+    from sim.programs.files import SUFFIXES
 
     if label == "auto":
+        return
+    if label.lower().endswith(SUFFIXES):
+        # Workers elsewhere have no such file, and its content is not in the key.
+        yield f"{where}: {label!r} is a file; a sweep takes algorithms by name, sim.collective takes files"
         return
     refusals = []
     for kind in kinds:

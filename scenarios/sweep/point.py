@@ -24,6 +24,9 @@ __all__ = ["Cluster", "Point", "canonical", "collective_defaults", "figures_dige
 #: What a description says to people: none of it changes a run.
 _WORDS = frozenset({"title", "vendor", "origin", "notes", "evidence", "source"})
 
+#: Keywords of `sim.collective` that watch a run and do not change it.
+_BESIDE = frozenset({"recorder"})
+
 
 @dataclass(frozen=True)
 class Cluster:
@@ -128,8 +131,9 @@ def figures_digest(description: MachineDescription) -> str:
 
 @cache
 def collective_defaults() -> dict[str, Any]:
-    """Keywords of `sim.collective` with their defaults."""
+    """Keywords of `sim.collective` that a run depends on, with their defaults."""
     import sim
 
     parameters = inspect.signature(sim.collective).parameters.values()
-    return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+    keywords = {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+    return {name: default for name, default in keywords.items() if name not in _BESIDE}

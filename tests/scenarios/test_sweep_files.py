@@ -43,7 +43,7 @@ def test_a_grid_is_the_product_of_its_lists() -> None:
 
 def test_every_argument_of_collective_and_machine_is_a_key() -> None:
     asked = {*inspect.signature(sim.collective).parameters, *inspect.signature(topologies.machine).parameters}
-    asked -= {"kind", "graph", "options", "name_or_description"}
+    asked -= {"kind", "graph", "options", "name_or_description", "recorder"}
     assert asked | {"collective", "machine"} <= known_keys()
 
 
@@ -131,6 +131,7 @@ def test_more_random_points_than_there_are_is_all_of_them() -> None:
         (GRID.replace("[8, 16]", "[]"), "sweep.chips (=[]) must have at least one"),
         (GRID.replace("1 MiB", "5 s"), "sweep.size[0] (='5 s') is not a size"),
         (GRID.replace('"auto"', '"rng"'), "sweep.algorithm: unknown algorithm of all_reduce 'rng'; did"),
+        (GRID.replace('"auto"', '"a.xml"'), "sweep.algorithm: 'a.xml' is a file; a sweep takes"),
         (GRID.replace("hgx-h100", "hgx-h10"), "sweep.machine[1]: unknown machine 'hgx-h10'; did you mean"),
         (GRID.replace("hgx-h100", "no.toml"), "sweep.machine[1]: no.toml: cannot be read"),
         (GRID + 'collective = "allreduce"', "sweep.collective: unknown collective 'allreduce'"),
