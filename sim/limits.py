@@ -43,7 +43,7 @@ def fabric_bound(fabric: Fabric, nodes: IntArray, groups: IntArray | None, sched
     latency = float(fabric.latency_ps[np.isin(fabric.tail, nodes)].min()) / PS_PER_SECOND
     matrix = None
     if schedule.kind == "all_to_all" and schedule.chunk_bytes is not None:
-        matrix = schedule.chunk_bytes.reshape(p, p)
+        matrix = schedule.chunk_bytes.reshape(p, p, -1).sum(axis=2)
     destination = schedule.options.get("destination")
     # Send and receive capacity may differ on directed graphs; the larger keeps this a bound.
     rate = np.maximum(out, into)[nodes]
