@@ -40,6 +40,14 @@ CROWDED = 20_000
 #: Of the shapes that are not machines.
 LINK: dict[str, Any] = {"bandwidth": "50 GB/s", "latency": "1 us"}
 
+#: Besides the default of ``hierarchical``, a ring at both levels.
+MESH_INSIDE = ("hierarchical:mesh/nhr", "hierarchical:mesh/ring")
+LEVELS = {
+    "all_reduce": (*MESH_INSIDE, "hierarchical:chain/double_binary_tree"),
+    "all_gather": MESH_INSIDE,
+    "reduce_scatter": MESH_INSIDE,
+}
+
 COLUMNS = (
     "fabric", "chips", "collective", "algorithm", "options", "size", "time", "busbw", "lower_bound",
     "efficiency", "refused",
@@ -189,7 +197,7 @@ def _rows(size: float, name: str) -> list[tuple[Any, ...]]:
     rows: list[tuple[Any, ...]] = []
     for kind in kinds():
         amount = TOKEN if kind == "barrier" else size
-        for algorithm in algorithms(kind):
+        for algorithm in sorted([*algorithms(kind), *LEVELS.get(kind, ())]):
             best, refused = _fastest(kind, algorithm, fabric, amount)
             said = (name, fabric.ranks, kind, algorithm)
             if best is None:
@@ -224,15 +232,21 @@ def _fastest(
 
 def _variants(kind: str, algorithm: str, fabric: Any) -> Iterator[dict[str, Any]]:
     from sim.collectives import build, options, serves
+    from sim.libraries.orders import full_mesh
 
+    name, colon, _ = algorithm.partition(":")
     yield {}
-    takes = options(kind, algorithm)
+    takes = options(kind, name)
+    if "first" in takes:
+        yield {"first": "inside" if kind == "reduce_scatter" else "between"}
     if "bidirectional" in takes and fabric.dims:
         yield {"bidirectional": True}
-    if "channels" not in takes or fabric.groups(fabric.rank_nodes) is None:
+    if "channels" not in takes or colon:
         return
-    if serves(kind, algorithm, fabric.ranks) is None:
-        busiest = max((r.src.size for r in build(kind, fabric.ranks, 8.0, algorithm).rounds()), default=0)
+    # Algorithms by groups use all of a host's NICs in one channel.
+    in_hosts = fabric.groups(fabric.rank_nodes) is not None or full_mesh(fabric, fabric.rank_nodes, None)
+    if in_hosts and serves(kind, name, fabric.ranks) is None:
+        busiest = max((r.src.size for r in build(kind, fabric.ranks, 8.0, name).rounds()), default=0)
         if busiest <= CROWDED:
             yield {"channels": "auto"}
 
@@ -246,15 +260,16 @@ def markdown(found: pd.DataFrame) -> str:
     from topologies.units import format_size
 
     fabrics = list(dict.fromkeys(found["fabric"]))
+    chips = dict(zip(found["fabric"], found["chips"], strict=True))
+    heads = [name if str(chips[name]) in name else f"{name} ({chips[name]})" for name in fabrics]
     parts = []
     for kind, part in found.groupby("collective", sort=False):
         token = kind == "barrier"
         what = "time in µs" if token else f"busbw in GB/s at {format_size(float(part['size'].iloc[0]))}"
-        chips = {name: int(part[part["fabric"] == name]["chips"].iloc[0]) for name in fabrics}
         lines = [
             f"**{str(kind).replace('_', '-')}**, {what}",
             "",
-            f"| | {' | '.join(f'{name} ({chips[name]})' if str(chips[name]) not in name else name for name in fabrics)} |",
+            f"| | {' | '.join(heads)} |",
             f"|---|{'---:|' * len(fabrics)}",
         ]
         best = part.groupby("fabric")["time"].min()

@@ -68,13 +68,21 @@ def channel_orders(
     order: npt.ArrayLike | None = None,
     channels: int | str | None = None,
     groups: IntArray | None = None,
+    channel_map: str | None = None,
 ) -> IntArray | None:
     """Order of the ranks in each channel.
 
     Channel c visits the groups in the same order as the others and begins in each
-    with another member: it leaves group h by member (c - 1) mod g and enters the
-    next at member c, so that on hosts with a NIC for every chip no two channels
-    share one.
+    with another member, so that on hosts with a NIC for every chip no two channels
+    share one: it enters a group at member c, and
+
+    - ``"turn"``: passes c + 1, c + 2, ... and leaves by c - 1 (modulo g): for hosts
+      whose chips are joined by switches or stand in a ring;
+    - ``"zigzag"``: passes c + 1, c - 1, c + 2, c - 2, ... and leaves by c + g/2: for
+      hosts whose chips each have a link to each other. For even g this cuts the full
+      mesh into Hamiltonian paths (Walecki; Alspach, "The wonderful Walecki
+      construction", 2008): g channels use every link once each way, where in turn
+      they would all use those between neighbours.
 
     Parameters
     ----------
@@ -88,7 +96,10 @@ def channel_orders(
         Number of channels k; ``"auto"`` is the size of the smallest group. By
         default one, or the rows of ``order``.
     groups : int64 array, shape (p,), optional
-        Group of each rank; without them all channels have the same order.
+        Group of each rank; without them all channels have the same order, or, in
+        zigzag, all ranks are one group.
+    channel_map : {"turn", "zigzag"}, optional
+        How a channel passes through a group; in turn if not given.
 
     Returns
     -------
@@ -100,12 +111,20 @@ def channel_orders(
     >>> channel_orders("", 4, channels="auto", groups=np.array([0, 0, 1, 1]))
     array([[0, 1, 2, 3],
            [1, 0, 3, 2]])
+    >>> channel_orders("", 4, channels=4, channel_map="zigzag")
+    array([[0, 1, 3, 2],
+           [1, 2, 0, 3],
+           [2, 3, 1, 0],
+           [3, 0, 2, 1]])
     """
+    if channel_map not in (None, "turn", "zigzag"):
+        raise ScheduleError(f"{what}: channel_map (={channel_map!r}) must be 'turn' or 'zigzag'")
     rows = None if order is None else as_order(what, order, ranks)
     if isinstance(channels, str):
         if channels != "auto":
             raise ScheduleError(f"{what}: channels (={channels!r}) must be a whole number >= 1, or 'auto'")
-        channels = 1 if groups is None else int(np.unique(groups, return_counts=True)[1].min())
+        alone = ranks if channel_map == "zigzag" else 1
+        channels = alone if groups is None else int(np.unique(groups, return_counts=True)[1].min())
     count = whole_number(what, "channels", channels) if channels is not None else None
     if rows is not None and len(rows) > 1:
         if count not in (None, len(rows)):
@@ -115,11 +134,15 @@ def channel_orders(
         return rows
     base = np.arange(ranks) if rows is None else rows[0]
     if groups is None:
-        return np.tile(base, (count, 1))
+        if channel_map != "zigzag":
+            return np.tile(base, (count, 1))
+        groups = np.zeros(ranks, dtype=np.int64)
     _, first, inverse = np.unique(groups[base], return_index=True, return_inverse=True)
     base = base[np.argsort(first[inverse], kind="stable")]
     home = np.concatenate([np.zeros(1, dtype=np.int64), np.flatnonzero(np.diff(groups[base])) + 1])
     sizes = np.diff(np.append(home, ranks))
     start, size = np.repeat(home, sizes), np.repeat(sizes, sizes)
     within = np.arange(ranks) - start
+    if channel_map == "zigzag":
+        within = np.where(within % 2, (within + 1) // 2, -(within // 2))
     return np.stack([base[start + (within + c) % size] for c in range(count)])

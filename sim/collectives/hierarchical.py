@@ -5,9 +5,14 @@ place in their groups form the outer sets.
 
 ========================  ====================================================
 all-reduce                reduce-scatter inside, all-reduce between, all-gather inside
-reduce-scatter            between first, then inside
-all-gather                inside first, then between
+reduce-scatter            between first, then inside; or inside first
+all-gather                inside first, then between; or between first
 ========================  ====================================================
+
+For reduce-scatter and all-gather both orders are HCCL's: the first that of its
+documentation and of its meshes (Atlas A2; every rank has (H-1)/H n to bring to
+the other groups), the second that of its double rings (A3), which brings 1/g of
+that to other groups and is the way of the all-reduce.
 
 An inner algorithm that is a tree (it has a reduce and a broadcast, but no
 reduce-scatter) makes the all-reduce go by leaders: reduce inside to the first
@@ -251,18 +256,20 @@ def reduce_scatter(
     inner_options: Options = None,
     middle_options: Options = None,
     outer_options: Options = None,
+    first: str = "between",
 ) -> Schedule:
-    """Reduce-scatter: between the groups first, then inside.
+    """Reduce-scatter: between the groups first, then inside, or the other way round.
 
-    Parameters as for `all_reduce`; ``size`` is the whole buffer (p parts).
+    Parameters as for `all_reduce`; ``size`` is the whole buffer (p parts), and
+    ``first`` is ``"between"`` or ``"inside"``.
 
     Examples
     --------
     >>> reduce_scatter(12, 1200.0, np.arange(12) % 3).check()
+    >>> reduce_scatter(12, 1200.0, np.arange(12) % 3, first="inside").check()
     """
     levels = levels_of(groups, pods, inner, middle, outer, inner_options, middle_options, outer_options)
-    between, inside = _by_levels("reduce_scatter", levels, size)
-    return _composed("reduce_scatter", levels, size, [between, inside])
+    return _by_levels("reduce_scatter", levels, size, first, large="between")
 
 
 @algorithm("all_gather", NAME, equal_groups)
@@ -277,18 +284,20 @@ def all_gather(
     inner_options: Options = None,
     middle_options: Options = None,
     outer_options: Options = None,
+    first: str = "inside",
 ) -> Schedule:
-    """All-gather: inside the groups first, then between.
+    """All-gather: inside the groups first, then between, or the other way round.
 
-    Parameters as for `all_reduce`; ``size`` is the whole buffer (p parts).
+    Parameters as for `all_reduce`; ``size`` is the whole buffer (p parts), and
+    ``first`` is ``"inside"`` or ``"between"``.
 
     Examples
     --------
     >>> all_gather(12, 1200.0, np.arange(12) % 3).check()
+    >>> all_gather(12, 1200.0, np.arange(12) % 3, first="between").check()
     """
     levels = levels_of(groups, pods, inner, middle, outer, inner_options, middle_options, outer_options)
-    between, inside = _by_levels("all_gather", levels, size)
-    return _composed("all_gather", levels, size, [inside, between])
+    return _by_levels("all_gather", levels, size, first, large="inside")
 
 
 def _is_tree(inner: str) -> bool:
@@ -307,29 +316,25 @@ def _by_leaders(levels: Levels, size: float) -> list[Phase]:
     ]
 
 
-def _by_levels(kind: str, levels: Levels, size: float) -> tuple[Phase, Phase]:
-    """Phase between the groups and phase inside them, parts in the order of the groups."""
-    count = levels.members.shape[0]
-    between = Phase(levels.between(kind, size), levels.members.T, label="between the groups")
-    inside = Phase(
-        levels.inside(kind, size / count),
-        levels.members,
-        parts=count,
-        part=np.arange(count),
-        label="inside the groups",
-    )
-    return between, inside
-
-
-def _composed(kind: str, levels: Levels, size: float, phases: list[Phase]) -> Schedule:
+def _by_levels(kind: str, levels: Levels, size: float, first: str, large: str) -> Schedule:
+    """Both phases, in the order asked for; ``large`` is the order in which most passes between the groups."""
+    if first not in ("inside", "between"):
+        raise ScheduleError(f"{kind} by {NAME}: first (={first!r}) must be 'inside' or 'between'")
     members = levels.members
-    return compose(
-        kind,
-        NAME,
-        members.size,
-        size,
-        phases,
-        order=members.ravel(),
-        groups=levels.groups,
-        options=levels.noted,
-    )
+    count, g = members.shape
+    if levels.outer == NAME and "groups" in levels.outer_options:
+        levels.outer_options.setdefault("first", first)
+    # The phase that is alone with its ranks' parts is the one next to the parts' owners.
+    if first == large:
+        inside = Phase(
+            levels.inside(kind, size / count), members, count, np.arange(count), "inside the groups"
+        )
+        between = Phase(levels.between(kind, size), members.T, label="between the groups")
+        order = members.ravel()
+    else:
+        inside = Phase(levels.inside(kind, size), members, label="inside the groups")
+        between = Phase(levels.between(kind, size / g), members.T, g, np.arange(g), "between the groups")
+        order = members.T.ravel()
+    phases = [inside, between] if first == "inside" else [between, inside]
+    noted = levels.noted | {"first": first}
+    return compose(kind, NAME, members.size, size, phases, order=order, groups=levels.groups, options=noted)

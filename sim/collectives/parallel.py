@@ -78,7 +78,7 @@ def at_once(rounds: Sequence[Round]) -> Round:
     Raises
     ------
     ScheduleError
-        If one of them reduces while another copies.
+        If one of them reduces while another copies, or reduces in the network.
 
     Examples
     --------
@@ -93,6 +93,9 @@ def at_once(rounds: Sequence[Round]) -> Round:
         )
     if len(rounds) == 1:
         return replace(first, repeat=1, payload=None)
+    if first.reduce and len({r.trees is None for r in rounds}) > 1:
+        # A receiver adds to what it has; the sum of a tree replaces it.
+        raise ScheduleError(f"round {first.label!r}: one lane adds in the network while another does not")
     return Round(
         np.concatenate([r.src for r in rounds]),
         np.concatenate([r.dst for r in rounds]),

@@ -40,7 +40,7 @@ Serves = Callable[[Layout], str | None]
 Builder = Callable[..., Schedule]
 
 #: Options that every algorithm takes, because they are compositions of it.
-ORDERED = frozenset({"order", "channels", "pipeline", "groups"})
+ORDERED = frozenset({"order", "channels", "channel_map", "pipeline", "groups"})
 
 #: Collectives between two ranks, or without data, whose ranks have no order.
 UNORDERED = ("send", "barrier")
@@ -181,7 +181,8 @@ def build(kind: str, ranks: int, size: float | npt.ArrayLike, algorithm: str, **
         What the algorithm takes besides: ``root``, ``groups``, ``pipeline``, ...
         Every algorithm takes ``order``, the ranks in the order in which it counts
         them, ``channels``, how many times it runs at once on a share of the data
-        each (`sim.collectives.channels.channel_orders`), and ``pipeline``, the
+        each, ``channel_map``, how they pass through a host
+        (`sim.collectives.channels.channel_orders`), and ``pipeline``, the
         pieces that follow each other through its rounds (a number or ``"auto"``;
         `sim.collectives.staggered`).
 
@@ -222,7 +223,14 @@ def build(kind: str, ranks: int, size: float | npt.ArrayLike, algorithm: str, **
     )
     if reason is not None:
         raise ScheduleError(f"{what}: {reason}")
-    orders = channel_orders(what, ranks, options.get("order"), options.get("channels"), options.get("groups"))
+    orders = channel_orders(
+        what,
+        ranks,
+        options.get("order"),
+        options.get("channels"),
+        options.get("groups"),
+        options.get("channel_map"),
+    )
     own = {name: value for name, value in options.items() if name in entry.options}
     pipeline = None if "pipeline" in entry.options else options.get("pipeline")
     if orders is None:
@@ -269,7 +277,7 @@ def options(kind: str, algorithm: str) -> frozenset[str]:
     Examples
     --------
     >>> sorted(options("broadcast", "binomial"))
-    ['channels', 'groups', 'order', 'pipeline', 'root']
+    ['channel_map', 'channels', 'groups', 'order', 'pipeline', 'root']
     """
     return _options(kind, _entry(kind, algorithm))
 

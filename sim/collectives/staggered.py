@@ -7,7 +7,7 @@ works at the same time. With S rounds that use links of their own, a round of n
 bytes taking alpha + n beta, S + C - 1 stages of alpha + n/C beta.
 
 Rounds that reduce never run beside rounds that copy (a round does one or the
-other), so all pieces pass the reducing rounds before the first copies: an
+other; nor do chips reduce beside switches), so all pieces pass the reducing rounds before the first copies: an
 all-reduce is two pipelines, one up and one down, as in the double binary tree.
 Where every round needs the same links, as around a ring, pieces gain nothing
 and cost their latencies.
@@ -106,12 +106,17 @@ def stages_of(schedule: Schedule) -> int:
     (1, 3)
     """
     longest = current = 0
-    before: bool | None = None
+    before: tuple[bool, bool] | None = None
     for round_ in schedule.rounds():
-        current = current + 1 if round_.reduce == before else 1
-        before = round_.reduce
+        current = current + 1 if _sort(round_) == before else 1
+        before = _sort(round_)
         longest = max(longest, current)
     return longest
+
+
+def _sort(round_: Round) -> tuple[bool, bool]:
+    """What rounds must have in common to run at once: reducing, and reducing in the network."""
+    return round_.reduce, round_.reduce and round_.trees is not None
 
 
 def _stages(rounds: Iterable[Round], pieces: int) -> Iterator[list[tuple[Round, int]]]:
@@ -127,11 +132,11 @@ def _stages(rounds: Iterable[Round], pieces: int) -> Iterator[list[tuple[Round, 
             yield found
             busy.append(None)
 
-    adds: bool | None = None
+    before: tuple[bool, bool] | None = None
     for round_ in rounds:
-        if adds is not None and round_.reduce != adds:
+        if before is not None and _sort(round_) != before:
             yield from drained()
-        adds = round_.reduce
+        before = _sort(round_)
         busy.append(round_)
         yield stage()
     yield from drained()

@@ -277,6 +277,12 @@ class Request:
         """Channels and orders: along links of their own, each by its own NIC."""
         links = given.pop("order", None) == "links"
         own = "order" in self.options or "channels" in self.options
+        if (
+            "channels" in self.options
+            and self.meshed
+            and "channel_map" in collectives.options(self.kind, name)
+        ):
+            given["channel_map"] = "zigzag"
         if own or self.hosts == 1:
             given.pop("channels", None)
         if own or not links or self.ranks < 3 or not self.meshed or self.kind in ("send", "barrier"):

@@ -61,6 +61,10 @@ def drawn(kind: str, name: str, p: int, draw: np.random.Generator) -> dict[str, 
     few = 1 if p > 24 or cells(kind, p) > 256 else 3
     if "channels" in takes:
         chosen["channels"] = int(draw.integers(1, few + 1))
+    if "channel_map" in takes:
+        chosen["channel_map"] = ("turn", "zigzag")[int(draw.integers(2))]
+    if "first" in takes:
+        chosen["first"] = ("inside", "between")[int(draw.integers(2))]
     if "pipeline" in takes:
         chosen["pipeline"] = int(draw.integers(1, few + 2))
     return chosen

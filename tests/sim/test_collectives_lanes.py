@@ -15,12 +15,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import sim
+import topologies
 from sim.collectives import algorithms, build, kinds, serves
 from sim.collectives.beside import beside, merged
 from sim.collectives.bine import negabinary
 from sim.collectives.butterfly import reached
 from sim.collectives.channels import channel_orders
 from sim.collectives.swing import partners
+from sim.libraries.orders import full_mesh
 from sim.schedule import Round, Schedule
 from topologies.errors import ScheduleError, UnknownNameError
 
@@ -108,6 +111,39 @@ def test_every_channel_leaves_every_host_by_another_chip(groups: np.ndarray) -> 
     assert into == pytest.approx(out, rel=1e-12)
     hosts = [tuple(groups[row]) for row in channel_orders("", p, channels="auto", groups=groups)]
     assert len(set(hosts)) == 1, "hosts in the same order in every channel"
+
+
+@pytest.mark.parametrize("g", [2, 4, 6, 8, 16])
+def test_zigzag_channels_use_every_link_of_a_meshed_host_once(g: int) -> None:
+    """g channels over 3 hosts of g: each directed pair of a host once, each chip one way out and one in."""
+    groups = np.arange(3 * g) // g
+    orders = channel_orders("", 3 * g, channels="auto", groups=groups, channel_map="zigzag")
+    assert orders is not None
+    tail, head = orders.ravel(), np.roll(orders, -1, axis=1).ravel()
+    inside = groups[tail] == groups[head]
+    pairs, times = np.unique(tail[inside] * 3 * g + head[inside], return_counts=True)
+    assert pairs.size == 3 * g * (g - 1)
+    assert (times == 1).all()
+    assert np.unique(tail[~inside]).size == np.unique(head[~inside]).size == 3 * g
+
+
+def test_a_host_whose_chips_are_all_joined_is_known() -> None:
+    """Atlas 800T A2 is a mesh inside, HGX H100 a switch; so are channels of a ring worth more there."""
+    link = {"bandwidth": "50 GB/s", "latency": "1 us"}
+    for graph, want in (
+        (topologies.machine("atlas-800t-a2", chips=16), True),
+        (topologies.machine("hgx-h100", chips=16), False),
+        (topologies.full_mesh(5, **link), True),
+        (topologies.ring(5, **link), False),
+    ):
+        fabric = sim.compile_fabric(graph)
+        assert full_mesh(fabric, fabric.rank_nodes, fabric.groups(fabric.rank_nodes)) == want
+    atlas = topologies.machine("atlas-800t-a2", chips=16)
+    turn, zigzag = (
+        sim.all_reduce(atlas, "256 MiB", algorithm="ring", channels=8, library="ideal", **more).busbw
+        for more in ({"channel_map": "turn"}, {})
+    )
+    assert zigzag > 4 * turn
 
 
 def test_auto_is_the_smallest_group_and_one_without_groups() -> None:
