@@ -7,7 +7,8 @@ works at the same time. With S rounds that use links of their own, a round of n
 bytes taking alpha + n beta, S + C - 1 stages of alpha + n/C beta.
 
 Rounds that reduce never run beside rounds that copy (a round does one or the
-other; nor do chips reduce beside switches), so all pieces pass the reducing rounds before the first copies: an
+other; nor do chips reduce beside switches), so all pieces pass the reducing rounds
+before the first copies: an
 all-reduce is two pipelines, one up and one down, as in the double binary tree.
 Where every round needs the same links, as around a ring, pieces gain nothing
 and cost their latencies.
