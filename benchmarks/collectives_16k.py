@@ -48,13 +48,19 @@ def cases(kind: str | None = None) -> Iterator[tuple[str, str]]:
 
 
 def transfers(kind: str, name: str, ranks: int, options: dict[str, Any], most: int) -> tuple[int, int]:
-    """Transfers of the rounds, each once, and with their repetitions; counted up to ``most``."""
+    """Transfers of the rounds, each once, and with their repetitions; counted up to ``most``.
+
+    An in-network one counts as many as it has chips on both sides.
+    """
     from sim.collectives import build
 
     once = again = 0
     for round_ in build(kind, ranks, SIZE, name, **options).rounds():
-        once += round_.src.size
-        again += round_.src.size * round_.repeat
+        size = round_.src.size
+        if round_.trees is not None:
+            size = round_.trees.up[1].size + round_.trees.down[1].size
+        once += size
+        again += size * round_.repeat
         if once > most:
             break
     return once, again

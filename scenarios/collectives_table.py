@@ -18,7 +18,7 @@ from scenarios.outputs import OutputFolder
 from scenarios.pages import replace_marked
 from scenarios.processes import processors, spread
 from scenarios.progress import progress
-from topologies.errors import ScheduleError, nearest
+from topologies.errors import ChipweaveError, nearest
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -222,7 +222,7 @@ def _fastest(
     for options in _variants(kind, algorithm, fabric):
         try:
             run = sim.collective(kind, fabric, size, algorithm=algorithm, library="ideal", **options)
-        except ScheduleError as error:
+        except ChipweaveError as error:
             refused = refused or str(error)
             continue
         if best is None or run.time < best[1].time:
@@ -231,7 +231,7 @@ def _fastest(
 
 
 def _variants(kind: str, algorithm: str, fabric: Any) -> Iterator[dict[str, Any]]:
-    from sim.collectives import build, options, serves
+    from sim.collectives import build, options, serves, uses_network
     from sim.libraries.orders import full_mesh
 
     name, colon, _ = algorithm.partition(":")
@@ -243,7 +243,9 @@ def _variants(kind: str, algorithm: str, fabric: Any) -> Iterator[dict[str, Any]
         yield {"bidirectional": True}
     if "channels" not in takes or colon:
         return
-    # Algorithms by groups use all of a host's NICs in one channel.
+    # Algorithms by groups use all of a host's NICs in one channel, trees of switches all links of a chip.
+    if uses_network(kind, name):
+        return
     in_hosts = fabric.groups(fabric.rank_nodes) is not None or full_mesh(fabric, fabric.rank_nodes, None)
     if in_hosts and serves(kind, name, fabric.ranks) is None:
         busiest = max((r.src.size for r in build(kind, fabric.ranks, 8.0, name).rounds()), default=0)

@@ -13,10 +13,12 @@ import typer
 
 from scenarios.commands.options import (
     Algorithm,
+    Channels,
     Chips,
     Collective,
     Library,
     Network,
+    Pieces,
     Protocol,
     Quiet,
     Seed,
@@ -44,6 +46,8 @@ def bench(
     ranks: Annotated[str | None, typer.Option(help="Which chips instead: 0:8 or 0,2,4.")] = None,
     algorithm: Algorithm = "auto",
     protocol: Protocol = "auto",
+    channels: Channels = None,
+    pieces: Pieces = None,
     library: Library = None,
     network: Network = "fluid",
     json_file: Annotated[
@@ -83,6 +87,10 @@ def bench(
         "seed": seed,
     }
     recorder = None if trace is None else sim.Recorder()
+    # Not every collective has these; said only if asked for.
+    settings |= {
+        name: value for name, value in (("channels", channels), ("pipeline", pieces)) if value is not None
+    }
     rows, runs, cut = _simulate(cluster, collective, wanted, settings, quiet, recorder)
     typer.echo(
         "\n".join(

@@ -9,10 +9,12 @@ import typer
 
 __all__ = [
     "Algorithm",
+    "Channels",
     "Chips",
     "Collective",
     "Library",
     "Network",
+    "Pieces",
     "Protocol",
     "Quiet",
     "Seed",
@@ -36,6 +38,15 @@ def whole(text: str | int) -> int:
     return int(text)
 
 
+def number_or_auto(text: str | int) -> str | int:
+    """Read a whole number of at least 1, or ``auto``."""
+    if str(text) == "auto":
+        return "auto"
+    if not (str(text).isascii() and str(text).isdigit() and int(text) >= 1):
+        raise typer.BadParameter(f"'{text}' is neither a whole number of at least 1 nor auto")
+    return int(text)
+
+
 Chips = Annotated[
     int | None,
     typer.Option(
@@ -48,6 +59,20 @@ Collective = Annotated[
 Algorithm = Annotated[
     str,
     typer.Option(help="Name of an algorithm, or your own in an .xml or .goal; auto: as the library chooses."),
+]
+Channels = Annotated[
+    str | None,
+    typer.Option(
+        parser=number_or_auto,
+        metavar="N",
+        help="How many times the algorithm runs at once; auto: as many as a host has chips.",
+    ),
+]
+Pieces = Annotated[
+    str | None,
+    typer.Option(
+        "--pipeline", parser=number_or_auto, metavar="N", help="Pieces that follow each other, or auto."
+    ),
 ]
 Protocol = Annotated[str, typer.Option(help="Protocol of the library; auto: as the library chooses.")]
 Library = Annotated[
