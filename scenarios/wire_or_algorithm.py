@@ -124,8 +124,8 @@ def figure(found: pd.DataFrame) -> Figure:
     from sim.plots.style import colours, origins
 
     origin = origins(found)
-    of_curve = found.drop_duplicates("curve").set_index("curve")["machine"]
-    shades = colours(of_curve.index, {curve: origin.get(machine, "") for curve, machine in of_curve.items()})
+    of_curve = dict(zip(map(str, found["curve"]), map(str, found["machine"]), strict=True))
+    shades = colours(of_curve, {curve: origin.get(machine, "") for curve, machine in of_curve.items()})
     drawn, axes = panels()
     plot_busbw(found, ax=axes[0], by="curve", palette=shades, bounds=False)
     return drawn

@@ -6,6 +6,7 @@
 ('all_reduce', 8)
 """
 
+from sim.collectives import moe_matrix
 from sim.fabric import Fabric, compile_fabric
 from sim.network.recorder import Recorder
 from sim.programs import Program
@@ -45,6 +46,7 @@ __all__ = [
     "collective",
     "compile_fabric",
     "gather",
+    "moe_matrix",
     "reduce",
     "reduce_scatter",
     "scaling",

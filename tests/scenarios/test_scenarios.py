@@ -15,9 +15,11 @@ import pytest
 
 import sim
 import topologies
-from scenarios import allreduce_scaling, domestic_vs_global, measured_overlay
+from scenarios import allreduce_scaling, collectives_table, domestic_vs_global, measured_overlay
+from scenarios.pages import marked
 from scenarios.survey import Survey, survey
 from scenarios.upgrades import upgrades
+from sim.collectives import algorithms, kinds
 from sim.sensitivity import SCALE_OUT, SCALE_UP, best, changed, tiers
 from topologies.graph import link_bandwidth, link_latency
 
@@ -265,3 +267,95 @@ def test_overlay_knows_only_what_was_measured(chipweave: Call, tmp_path: Path) -
     assert outcome.code == 2
     assert "did you mean 'polaris'?" in outcome.err
     assert not (tmp_path / "out").exists()
+
+
+class TestWireOrAlgorithm:
+    def test_a_curve_is_a_machine_with_a_library(self, chipweave: Call, tmp_path: Path) -> None:
+        """Each point is what one call gives; the figure and the manifest stand beside the table."""
+        done = chipweave(
+            "run", "wire_or_algorithm", "-o", str(tmp_path), "--size", "64 MiB", "--chips", "16", "-q"
+        )
+        assert done.code == 0, done.err
+        found = pd.read_csv(tmp_path / "wire_or_algorithm.csv")
+        assert found["curve"].tolist() == [
+            "Atlas 800T A2, HCCL", "Atlas 800T A2, NCCL", "HGX H100, HCCL", "HGX H100, NCCL",
+        ]  # fmt: skip
+        for row in found.to_dict("records"):
+            graph = topologies.machine(row["machine"], chips=16)
+            run = sim.all_reduce(graph, "64 MiB", library=row["library"])
+            assert row["time"] == pytest.approx(run.time, rel=1e-11)
+            assert row["algorithm"] == run.algorithm
+        assert {path.suffix for path in tmp_path.iterdir()} == {".csv", ".png", ".svg", ".json"}
+
+
+class TestCollectivesTable:
+    NAMES = ("full mesh of 8", "ring of 8", "random graph of 20")
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def found(cls) -> pd.DataFrame:
+        return collectives_table.table(list(cls.NAMES), 2.0**20, workers=1)
+
+    def test_every_algorithm_runs_or_says_why_not(self, found: pd.DataFrame) -> None:
+        pairs = [(kind, name) for kind in kinds() for name in sorted(algorithms(kind))]
+        for _, part in found.groupby("fabric"):
+            rows = zip(part["collective"], part["algorithm"], strict=True)
+            assert [pair for pair in rows if ":" not in pair[1]] == pairs
+        ran = found["refused"] == ""
+        assert (found[ran]["time"] > 0).all()
+        assert found[~ran]["refused"].str.contains(r"needs|network|groups|ranks").all()
+        assert (found[ran]["lower_bound"] <= found[ran]["time"] * (1 + 1e-9)).all()
+
+    def test_a_row_is_one_call(self, found: pd.DataFrame) -> None:
+        ring = found[(found["fabric"] == "ring of 8") & (found["algorithm"] == "ring")]
+        graph = topologies.ring(8, bandwidth="50 GB/s", latency="1 us")
+        for row in ring.to_dict("records"):
+            run = sim.collective(row["collective"], graph, row["size"], algorithm="ring", library="ideal")
+            assert row["time"] == run.time
+
+    def test_the_page_has_a_row_for_every_algorithm(self) -> None:
+        """Made by ``chipweave run collectives_table --page docs/collectives.md``."""
+        page = Path(collectives_table.__file__).parents[1] / "docs" / "collectives.md"
+        block = marked(page.read_text(encoding="utf-8"), collectives_table.MARK)
+        assert all(name in block for name in collectives_table.FABRICS)
+        for part in block.split("\n\n**")[0:]:
+            kind = part.strip().lstrip("*").partition("**")[0].replace("-", "_")
+            rows = {line.split("`")[1] for line in part.splitlines() if line.startswith("| `")}
+            if rows:
+                assert rows - {*collectives_table.LEVELS.get(kind, ())} == set(algorithms(kind)), kind
+        assert sum(f"**{kind.replace('_', '-')}**," in block for kind in kinds()) == len(kinds())
+
+    def test_figures_on_the_page_are_those_of_today(self, found: pd.DataFrame) -> None:
+        """A small part made anew: the full mesh and the ring at the page's size."""
+        page = Path(collectives_table.__file__).parents[1] / "docs" / "collectives.md"
+        block = marked(page.read_text(encoding="utf-8"), collectives_table.MARK)
+        fresh = collectives_table.markdown(
+            collectives_table.table(["full mesh of 8", "ring of 8"], 2.0**28, workers=1)
+        )
+        for line in fresh.splitlines():
+            if line.startswith("| `"):
+                cells = line.split(" | ")[:3]
+                assert any(row.startswith(" | ".join(cells).rstrip(" |")) for row in block.splitlines()), line
+
+    @pytest.mark.parametrize(
+        ("arguments", "says"),
+        [
+            (["--fabrics", "ring of 9"], "ring of 8"),
+            (["--size", "1 mile"], "--size"),
+            (["--fabrics", "ring of 8", "--size", "8 B", "--page", "README.md"], "marks"),
+        ],
+    )
+    def test_mistakes_are_one_line(
+        self,
+        chipweave: Call,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        arguments: list[str],
+        says: str,
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "README.md").write_text("nothing here")
+        done = chipweave("run", "collectives_table", "-o", "out", "-q", *arguments)
+        assert done.code == 2
+        assert done.err.count("\n") == 1
+        assert says in done.err
