@@ -382,3 +382,41 @@ def test_uneven_all_to_all_is_the_sum_of_each_steps_largest() -> None:
     matrix[2] = 1e6 + np.arange(p)
     run = sim.all_to_all(star(p), matrix, algorithm="pairwise", library="ideal")
     assert_exact(run, (p - 1) * 2 * LATENCY + float(np.delete(matrix[2], 2).sum()) / BANDWIDTH)
+
+
+@pytest.mark.parametrize("p", [2, 3, 7, 12])
+@pytest.mark.parametrize("seed", range(3))
+def test_uneven_all_to_all_of_any_matrix(p: int, seed: int) -> None:
+    """HCCL's pairwise formula step by step, and what ranks gain by not waiting for each other.
+
+    Step k alone takes alpha + beta max_i n(i, i+k): their sum is the formula. In one
+    run a message starts when its two ends have done their messages of the steps
+    before, which gives each rank's times by recurrence, none above the formula. One
+    row and one column have nothing to send.
+    """
+    draw = np.random.default_rng([p, seed])
+    matrix = draw.uniform(0, 1e6, (p, p)) * (draw.random((p, p)) < 0.8)
+    matrix[draw.integers(p)], matrix[:, draw.integers(p)] = 0.0, 0.0
+    here, alpha, formula = np.arange(p), 2 * LATENCY, 0.0
+    reached = np.zeros(p)
+    for k in range(1, p):
+        there = (here + k) % p
+        sent = matrix[here, there]
+        step = np.zeros((p, p))
+        step[here, there] = sent
+        if not sent.any():
+            continue
+        alone = sim.all_to_all(star(p), step, algorithm="pairwise", library="ideal")
+        assert_exact(alone, alpha + float(sent.max()) / BANDWIDTH)
+        formula += alone.time
+        done = np.maximum(reached, reached[there]) + alpha + sent / BANDWIDTH
+        after = reached.copy()
+        for rank in here[sent > 0]:
+            for end in (rank, there[rank]):
+                after[end] = max(after[end], done[rank])
+        reached = after
+    if not matrix[~np.eye(p, dtype=bool)].any():
+        return
+    run = sim.all_to_all(star(p), matrix, algorithm="pairwise", library="ideal")
+    assert_exact(run, float(reached.max()))
+    assert run.time <= formula + 1e-12 * p

@@ -13,12 +13,14 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
+import networkx as nx
 import numpy as np
 import pytest
 
-from sim.collectives import algorithms, build, kinds, options, serves
+import sim
+from sim.collectives import algorithms, build, kinds, options, serves, uses_network
 from sim.collectives.shares import cells
-from topologies.errors import ScheduleError
+from topologies.errors import ChipweaveError, ScheduleError
 
 EVERY = [(kind, name) for kind in kinds() for name in algorithms(kind)]
 SIZES = (1000.0, 0.5, 2.0**20 + 3)
@@ -133,3 +135,47 @@ def test_pieces_move_as_much_in_more_steps(kind: str, name: str) -> None:
     assert four.totals()[0] == 4 * one.totals()[0]
     auto = build(kind, p, 8e6, name, pipeline="auto", **given)
     auto.check()
+
+
+@pytest.fixture(scope="module")
+def random_fabric() -> sim.Fabric:
+    """Twenty chips joined at random by links of their own speed and latency."""
+    draw = np.random.default_rng(7)
+    graph: nx.Graph[Any] = nx.Graph(name="random")
+    graph.add_nodes_from(range(20), kind="chip")
+    for chip in range(1, 20):
+        graph.add_edge(chip, int(draw.integers(chip)))
+    while graph.number_of_edges() < 36:
+        graph.add_edge(*(int(c) for c in draw.choice(20, 2, replace=False)))
+    for edge in graph.edges.values():
+        edge |= {"bandwidth": float(draw.uniform(10e9, 90e9)), "latency": float(draw.uniform(0, 3e-6))}
+    return sim.compile_fabric(graph)
+
+
+@pytest.mark.parametrize(("kind", "name"), EVERY)
+def test_on_any_graph_for_some_ranks_in_any_order(kind: str, name: str, random_fabric: sim.Fabric) -> None:
+    """Eight of twenty chips in random order: all bytes are carried, none sooner than the bounds allow."""
+    draw = np.random.default_rng(zlib.crc32(f"{kind} {name}".encode()))
+    ranks = [int(c) for c in draw.permutation(20)[:8]]
+    given: dict[str, Any] = {}
+    reason = serves(kind, name, 8) or ""
+    if "groups" in reason:
+        given["groups"] = np.array([0, 1, 1, 0, 1, 0, 0, 1])
+    if "dims" in reason:
+        given["dims"] = (2, 4)
+
+    def run(**more: Any) -> sim.Run:
+        return sim.collective(
+            kind, random_fabric, 1e6, ranks=ranks, algorithm=name, library="ideal", **given, **more
+        )
+
+    if uses_network(kind, name):
+        with pytest.raises(ChipweaveError, match="no switch"):
+            run()
+        return
+    plain = run()
+    assert plain.time >= plain.lower_bound > 0
+    assert plain.time == run(fast_forward=False).time
+    moved = build(kind, 8, 1e6, name, **given).totals()[1]
+    assert plain.links["bytes"].sum() >= moved * (1 - 1e-9)
+    assert run(network="analytic").time <= plain.time * (1 + 1e-9)
