@@ -40,10 +40,14 @@ CROWDED = 20_000
 #: Of the shapes that are not machines.
 LINK: dict[str, Any] = {"bandwidth": "50 GB/s", "latency": "1 us"}
 
+#: Algorithms whose bound is another than that of plain messages.
+IN_NETWORK = ("in_network", "nvls", "nvls_tree", "collnet")
+
 #: Besides the default of ``hierarchical``, a ring at both levels.
 MESH_INSIDE = ("hierarchical:mesh/nhr", "hierarchical:mesh/ring")
+LEADERS = "hierarchical:chain/double_binary_tree"
 LEVELS = {
-    "all_reduce": (*MESH_INSIDE, "hierarchical:chain/double_binary_tree"),
+    "all_reduce": (*MESH_INSIDE, LEADERS),
     "all_gather": MESH_INSIDE,
     "reduce_scatter": MESH_INSIDE,
 }
@@ -241,7 +245,12 @@ def _variants(kind: str, algorithm: str, fabric: Any) -> Iterator[dict[str, Any]
         yield {"first": "inside" if kind == "reduce_scatter" else "between"}
     if "bidirectional" in takes and fabric.dims:
         yield {"bidirectional": True}
-    if "channels" not in takes or colon:
+    if "channels" not in takes:
+        return
+    if colon:
+        # Each channel has another leader; without leaders all NICs are busy in one channel.
+        if algorithm == LEADERS and fabric.groups(fabric.rank_nodes) is not None:
+            yield {"channels": "auto"}
         return
     # Algorithms by groups use all of a host's NICs in one channel, trees of switches all links of a chip.
     if uses_network(kind, name):
@@ -257,7 +266,7 @@ def markdown(found: pd.DataFrame) -> str:
     """Write the tables, one a collective: a row an algorithm, a column a fabric.
 
     The fastest of each column is bold; the last row is what the lower bound on
-    the time allows.
+    the time of plain messages allows: switches that reduce may pass it.
     """
     from topologies.units import format_size
 
@@ -280,7 +289,8 @@ def markdown(found: pd.DataFrame) -> str:
             cells = [_cell(of.loc[name], best[name], token) for name in fabrics]
             lines.append(f"| `{algorithm}` | {' | '.join(cells)} |")
         if not token:
-            bounds = [part[(part["fabric"] == name) & part["time"].notna()] for name in fabrics]
+            plain = part[part["time"].notna() & ~part["algorithm"].isin(IN_NETWORK)]
+            bounds = [plain[plain["fabric"] == name] for name in fabrics]
             limit = [
                 f"{(run['busbw'] * run['time'] / run['lower_bound']).iloc[0] / 1e9:.4g}" for run in bounds
             ]
