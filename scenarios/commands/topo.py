@@ -45,7 +45,7 @@ def list_(as_json: AsJson = False) -> None:
         "scale_out": _rate,
         "max_chips": "{:,}".format,
     }
-    typer.echo(table[list(columns)].to_string(index=False, formatters=columns))
+    typer.echo(table[list(columns)].to_string(index=False, formatters=columns, na_rep="-"))
 
 
 @app.command()
