@@ -135,6 +135,8 @@ class Parameters:
 
     def __init__(self, figures: dict[str, Figure]) -> None:
         self.figures = figures
+        self._asked = sorted({p.split(".", 2)[1] for p in figures if p.startswith("where.")})
+        self._on: dict[tuple[str, ...], Parameters] = {}
 
     @classmethod
     def read(cls, tables: Mapping[str, Any], where: str) -> Parameters:
@@ -192,13 +194,16 @@ class Parameters:
 
     def on(self, attributes: Mapping[str, Any]) -> Parameters:
         """As they are on a machine with these graph attributes."""
-        figures = {p: f for p, f in self.figures.items() if not p.startswith("where.")}
-        for path, figure in self.figures.items():
-            if path.startswith("where."):
-                _, attribute, value, rest = path.split(".", 3)
-                if str(attributes.get(attribute)) == value:
-                    figures[rest] = figure
-        return Parameters(figures)
+        key = tuple(str(attributes.get(name)) for name in self._asked)
+        if key not in self._on:
+            figures = {p: f for p, f in self.figures.items() if not p.startswith("where.")}
+            for path, figure in self.figures.items():
+                if path.startswith("where."):
+                    _, attribute, value, rest = path.split(".", 3)
+                    if str(attributes.get(attribute)) == value:
+                        figures[rest] = figure
+            self._on[key] = Parameters(figures)
+        return self._on[key]
 
     def value(self, path: str) -> float:
         """The value at a path; the neutral default of its key where no figure says.

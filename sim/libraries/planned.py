@@ -240,7 +240,14 @@ def _grouped(request: Request, labels: list[str], protocols: list[str]) -> dict[
 
 
 def _seen(request: Request) -> Planned:
-    """What NCCL finds of the ranks' topology."""
+    """What NCCL finds of the ranks' topology; kept with the fabric."""
+    notes, key = request.router.fabric.notes, ("seen", request.nodes.tobytes(), request.library.efficient)
+    if key not in notes:
+        notes[key] = _found(request)
+    return notes[key]  # type: ignore[no-any-return]
+
+
+def _found(request: Request) -> Planned:
     fabric, nodes = request.router.fabric, request.nodes
     share = fabric.bandwidth * (fabric.efficiency if request.library.efficient else 1.0)
     taking = np.zeros(len(fabric.nodes), dtype=np.bool_)
