@@ -99,7 +99,7 @@ class Explicable(Rerunnable, Protocol):
         """The busiest links: (link, tier, utilisation)."""
 
 
-def explain(run: Explicable, *, rerun: bool | None = None) -> list[Section]:
+def explain(run: Explicable, *, rerun: bool | None = None, best: bool = False) -> list[Section]:
     """Say what bounded a run.
 
     Parameters
@@ -108,6 +108,9 @@ def explain(run: Explicable, *, rerun: bool | None = None) -> list[Section]:
     rerun : bool, optional
         Whether to run it again for the sections ``contention`` and ``change``; by
         default where one such run moves at most `CHEAP` transfers one by one.
+    best : bool
+        Whether to run all that the library could have chosen, and say what the fastest
+        would have given.
 
     Returns
     -------
@@ -117,7 +120,7 @@ def explain(run: Explicable, *, rerun: bool | None = None) -> list[Section]:
         text = f"{run.kind} of {units.format_size(run.size)} by one chip alone: nothing to send."
         return [Section("run", (text,))]
     again = effort(run) <= CHEAP if rerun is None else rerun
-    found = [_run(run), _bounded(run), _choice(run), _breakdown(run), _links(run)]
+    found = [_run(run), _bounded(run), _choice(run, best), _breakdown(run), _links(run)]
     found += [_contention(run), _bound(run), _change(run)] if again else [_bound(run), _not_run(run)]
     return [section for section in found if section.lines]
 
@@ -181,17 +184,35 @@ def _bounded(run: Explicable) -> Section:
     return Section("bounded", (f"{words[kind]} {_percent(share)} of the time.",))
 
 
-def _choice(run: Explicable) -> Section:
-    items = list(run.plan.choice.estimates.items())
+def _choice(run: Explicable, compare: bool) -> Section:
+    choice = run.plan.choice
+    items = list(choice.estimates.items())
     line = f"Algorithm {run.algorithm}, protocol {run.protocol} of {run.library}"
-    if not items:
+    if not items and not choice.reason:
         return Section("choice", (f"{line}, as asked.",))
-    words = f"estimated {units.format_time(items[0][1])}"
-    other = next((item for item in items[1:] if item[0][0] != run.algorithm), None)
-    if other is not None:
-        (name, protocol), value = other
-        words += f"; next best {name}, {protocol}: {units.format_time(value)}"
-    return Section("choice", (f"{line} ({words}).",))
+    words = [choice.reason] if choice.reason else []
+    if items and items[0][1] > 0:
+        words.append(f"estimated {units.format_time(items[0][1])}")
+        other = next((item for item in items[1:] if item[0][0] != run.algorithm), None)
+        if other is not None:
+            (name, protocol), value = other
+            words.append(f"next best {name}, {protocol}: {units.format_time(value)}")
+    lines = [f"{line} ({'; '.join(words)})."]
+    if compare:
+        lines.append(_best(run))
+    return Section("choice", tuple(lines))
+
+
+def _best(run: Explicable) -> str:
+    """What the fastest of the library's candidates would have given, simulated."""
+    best = run.again(algorithm="best", protocol="auto")
+    if best.time >= run.time:
+        return "None of the library's other candidates is faster (each was run)."
+    gain = 1 - best.time / run.time
+    return (
+        f"Its fastest candidate is {best.algorithm}, {best.protocol}: {units.format_time(best.time)}, "
+        f"{_percent(gain)} less (each was run)."
+    )
 
 
 def _breakdown(run: Explicable) -> Section:

@@ -7,8 +7,8 @@ certain chips, for one-call runs and for `World` alike.
 from __future__ import annotations
 
 import operator
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,14 +16,26 @@ import numpy.typing as npt
 
 from sim import collectives
 from sim.fabric import Fabric
-from sim.libraries import Choice, Features, Library, LibraryCosts, Request, choose, library
+from sim.libraries import (
+    Choice,
+    Features,
+    Library,
+    LibraryCosts,
+    Request,
+    candidates,
+    choose,
+    library,
+)
 from sim.programs import Algorithm, algorithm_of, protocol_of, schedule_of
 from sim.routing import Router
 from sim.schedule import IntArray, Schedule
 from topologies import units
 from topologies.errors import LibraryError, ScheduleError, TopologyError, UnitError
 
-__all__ = ["Plan", "Size", "as_library", "as_size", "chip_nodes", "plan"]
+__all__ = ["BEST", "Plan", "Size", "as_library", "as_size", "chip_nodes", "plan"]
+
+#: What ``algorithm=`` takes for: simulate the candidates and take the fastest.
+BEST = "best"
 
 #: A number of bytes, text with a unit, or a (p, p) matrix of bytes.
 Size = float | str | npt.NDArray[Any] | Sequence[Sequence[float]]
@@ -136,9 +148,14 @@ def plan(
     algorithm: Algorithm = "auto",
     protocol: str = "auto",
     library: str | Library | None = None,
+    simulate: Callable[[Plan], float] | None = None,
     **options: Any,
 ) -> Plan:
     """Check a request and choose what it leaves open.
+
+    Algorithm ``"best"`` is whichever of the library's candidates, with whichever
+    protocol, ``simulate`` finds the fastest; what the library itself would choose is
+    always one of them.
 
     Raises
     ------
@@ -171,5 +188,34 @@ def plan(
         kind, amount, router, nodes, chosen, options, groups, fabric.dims if fabric.dims and whole else None,
         None if own is None else lambda: schedule_of(own, kind, nodes.size, amount, options),
     )  # fmt: skip
+    if algorithm == BEST:
+        return _fastest(request, protocol, simulate)
     choice = choose(request, str(algorithm) if own is None else own.name, protocol)
     return Plan(choice.schedule, nodes, router, chosen, choice, groups, request)
+
+
+def _fastest(request: Request, protocol: str, simulate: Callable[[Plan], float] | None) -> Plan:
+    """The fastest of all candidates and protocols, each simulated."""
+    if simulate is None:
+        raise ScheduleError(f"algorithm 'best' of {request.kind} needs a network to simulate on; name one")
+
+    def planned(choice: Choice) -> Plan:
+        return Plan(
+            choice.schedule, request.nodes, request.router, request.library, choice, request.groups, request
+        )
+
+    auto = planned(choose(request, "auto", protocol))
+    if request.ranks == 1:
+        return auto
+    plans = {(auto.schedule.algorithm, auto.choice.protocol): auto}
+    labels, protocols = candidates(request, "auto", protocol)
+    for label in labels:
+        for name in request.protocols(label, protocols):
+            if (label, name) not in plans:
+                plans[label, name] = planned(choose(request, label, name))
+    times = {pair: simulate(one) for pair, one in plans.items()}
+    order = sorted(times, key=lambda pair: (times[pair], pair))
+    reason = f"the fastest of {len(order)} simulated"
+    best = plans[order[0]]
+    choice = replace(best.choice, estimates={pair: times[pair] for pair in order}, reason=reason)
+    return replace(best, choice=choice)

@@ -185,11 +185,11 @@ class Run:
         """
         return self.rerun(**changes)
 
-    def explanation(self, *, rerun: bool | None = None) -> list[Section]:
+    def explanation(self, *, rerun: bool | None = None, best: bool = False) -> list[Section]:
         """What bounded the time, section by section; see `explain`."""
-        return explain(self, rerun=rerun)
+        return explain(self, rerun=rerun, best=best)
 
-    def explain(self, *, rerun: bool | None = None) -> str:
+    def explain(self, *, rerun: bool | None = None, best: bool = False) -> str:
         """What bounded the time, in words and figures.
 
         Parameters
@@ -198,8 +198,11 @@ class Run:
             Whether to run again for two of the answers: how much was contention, and
             which single change of the links would help most. By default where one
             such run moves at most `sim.explain.CHEAP` transfers one by one.
+        best : bool
+            Whether to run everything the library could have chosen as well, and say
+            what the fastest would have given.
         """
-        return "\n".join(str(section) for section in self.explanation(rerun=rerun))
+        return "\n".join(str(section) for section in self.explanation(rerun=rerun, best=best))
 
     def to_dict(self) -> dict[str, Any]:
         """The run as plain numbers and text, fit for JSON: every number is finite."""

@@ -80,7 +80,8 @@ def collective(
         A name, ``"auto"``: as the library chooses, or an algorithm of your own: a
         `sim.Program`, or the path of an ``.xml`` (MSCCL) or ``.goal`` file.
     protocol : str
-        A name, or ``"auto"``: as the library chooses.
+        A name, or ``"auto"``: as the library chooses. Algorithm ``"best"`` simulates
+        every candidate of the library with every protocol and takes the fastest.
     library : str, optional
         The communication library; else the machine's own, else ``"ideal"``.
     routing : str, optional
@@ -157,6 +158,7 @@ class Request:
             algorithm=self.algorithm,
             protocol=self.protocol,
             library=world.library,
+            simulate=world.alone,
             **self.options,
         )
         return _measure(world, planned, self)

@@ -96,6 +96,7 @@ class World:
         self.library = as_library(library, self.fabric)
         self.env = Clock()
         self.router = Router(self.fabric, routing)
+        self._routing, self._how = routing, (network, fast_forward)
         self.seed = seed
         share = self.fabric.efficiency if self.library.efficient else 1.0
         self._share: FloatArray = np.broadcast_to(np.asarray(share, dtype=np.float64), self.fabric.links)
@@ -257,9 +258,21 @@ class World:
             algorithm=algorithm,
             protocol=protocol,
             library=self.library,
+            simulate=self.alone,
             **options,
         )
         return self.start(planned, name or kind)
+
+    def alone(self, planned: Plan) -> float:
+        """Seconds that a collective takes when nothing else happens and nothing has failed."""
+        network, fast_forward = self._how
+        world = World(
+            self.fabric, library=planned.library, network=network,
+            routing=self._routing, fast_forward=fast_forward,
+        )  # fmt: skip
+        finished = world.run(until=world.start(planned, planned.schedule.kind))
+        world.close()
+        return float(seconds(finished.at_ps))
 
     def start(self, planned: Plan, name: str) -> simpy.Event:
         """Start what has been planned; the event's value is its `Finished`."""

@@ -94,8 +94,9 @@ def choose(request: Request, algorithm: str = "auto", protocol: str = "auto") ->
 
 
 def _among(request: Request, labels: list[str], protocols: list[str], reason: str) -> Choice:
-    if len(labels) * len(protocols) == 1:
-        return _choice(request.build(labels[0], protocols[0]), protocols[0], {}, reason)
+    if len(labels) == 1 and len(request.protocols(labels[0], protocols)) == 1:
+        (only,) = request.protocols(labels[0], protocols)
+        return _choice(request.build(labels[0], only), only, {}, reason)
     return _least(request, request.estimates(labels, protocols), reason)
 
 

@@ -30,7 +30,7 @@ from topologies.errors import ScheduleError, nearest
 __all__ = ["Built", "Request", "levels"]
 
 #: Keys of a form that are not the algorithm's options.
-NOTES = ("algorithm", "kinds", "alone")
+NOTES = ("algorithm", "kinds", "alone", "protocols", "pieces")
 
 #: Pieces beyond which a finer pipeline changes nothing that could be measured.
 MOST_PIECES = 128
@@ -162,8 +162,20 @@ class Request:
 
     def known(self) -> list[str]:
         """Names of the algorithms, the library's own among them."""
-        own = [name for name, forms in self.library.forms.items() if any(self._does(f) for f in forms)]
-        return sorted({*collectives.algorithms(self.kind), *own})
+        known = collectives.algorithms(self.kind)
+        own = [
+            name
+            for name, forms in self.library.forms.items()
+            if any(self._does(f) and f.get("algorithm", name).partition(":")[0] in known for f in forms)
+        ]
+        return sorted({*known, *own})
+
+    def protocols(self, label: str, protocols: list[str]) -> list[str]:
+        """Those of the protocols that the library has for a candidate; all if it has none of them."""
+        only = next(
+            (f["protocols"] for f in self.library.forms.get(label, ()) if "protocols" in f), protocols
+        )
+        return [name for name in protocols if name in only] or protocols
 
     def refusal(self, label: str) -> str | None:
         """Why a candidate cannot serve as it is wanted; None if it can.
@@ -201,7 +213,9 @@ class Request:
         name, given = self._form(label)
         family = self.library.family(label)
         if given.get("pipeline") == "chunks":
-            given["pipeline"] = self._pieces(label, name, family, protocol, given)
+            form = self.library.forms[label][0]
+            most = min(MOST_PIECES, int(form.get("pieces", MOST_PIECES)))
+            given["pipeline"] = min(most, self._pieces(name, family, protocol, given))
         given.update(self.options)
         schedule = collectives.build(self.kind, self.ranks, self.amount, name, **given)
         if label != name:
@@ -339,24 +353,25 @@ class Request:
             return max(1, stages_of_tree(np.arange(p) if groups is None else np.asarray(groups)))
         if name == "chain":
             return p - 1
+        if name == "nvls_tree":
+            return 1 + self.hosts.bit_length() - 1
         return max(1, p.bit_length() - 1)
 
-    def _pieces(self, label: str, name: str, family: str, protocol: str, given: Mapping[str, Any]) -> int:
+    def _pieces(self, name: str, family: str, protocol: str, given: Mapping[str, Any]) -> int:
         """Pieces of the library's chunk, smaller where that fills the pipeline."""
         hop = "network" if self.hosts > 1 else "scale_up"
         channels = self.parameters.value(f"hop.{hop}.channels")
         share = self.size / max(1.0, channels)
         chunk = self.parameters.own(family, protocol, "chunk")
         least = self.parameters.own(family, protocol, "chunk_least")
-        wanted = max(1, math.ceil(share / chunk), min(4 * self._depth(name, given), int(share / least)))
-        return min(wanted, MOST_PIECES)
+        return max(1, math.ceil(share / chunk), min(4 * self._depth(name, given), int(share / least)))
 
     def _waited(self, name: str, given: Mapping[str, Any], pieces: int) -> tuple[int, int]:
         if name in ("pairwise", "direct") and self.kind == "all_to_all":
             return 1, max(1, self.ranks - 1)
         if name == "pat":
             return 1, max(1, math.ceil(math.log2(max(2, self.ranks))))
-        if pieces > 1 and name in ("tree", "chain", "double_binary_tree", "binomial"):
+        if pieces > 1 and name in ("tree", "chain", "double_binary_tree", "binomial", "nvls_tree"):
             return max(1, self._depth(name, given)), pieces
         return 1, 1
 
@@ -380,7 +395,7 @@ class Request:
 
     def estimates(self, labels: list[str], protocols: list[str]) -> dict[tuple[str, str], float]:
         """Seconds of every pair of candidate and protocol, fastest first."""
-        pairs = [(label, protocol) for label in labels for protocol in protocols]
+        pairs = [(label, one) for label in labels for one in self.protocols(label, protocols)]
         rows = [(self.features(self.build(label, protocol)), protocol) for label, protocol in pairs]
         times = dict(zip(pairs, Prediction(rows).times(self.library).tolist(), strict=True))
         return {pair: times[pair] for pair in sorted(times, key=lambda pair: (times[pair], pair))}

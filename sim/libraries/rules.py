@@ -89,9 +89,10 @@ def _groups(request: Request) -> int:
     return 1 if request.groups is None else int(np.unique(request.groups).size)
 
 
-#: What a rule may ask: hosts (groups of ranks), hosts beyond the scale-up domain,
-#: ranks, ranks of a host, bytes, bytes a rank, a power of two, groups of equal size,
-#: pods of several hosts, a link for every pair inside a host, a graph attribute.
+#: What a rule may ask: servers (groups of ranks, 1 where there are none), scale-up
+#: domains or hosts with a network between, ranks, ranks of a server, bytes, bytes a
+#: rank, a power of two, groups of equal size, several pods of several servers, a link
+#: for every pair inside a server, a torus, graph attributes.
 CONDITIONS: dict[str, Callable[[Request, Any, str], bool]] = {
     "servers": lambda r, v, w: _between(_groups(r), v, w),
     "domains": lambda r, v, w: _between(r.hosts, v, w),
@@ -106,5 +107,6 @@ CONDITIONS: dict[str, Callable[[Request, Any, str], bool]] = {
     "pods": lambda r, v, w: (r.pods is not None) == bool(v),
     "mesh": lambda r, v, w: r.meshed == bool(v),
     "torus": lambda r, v, w: (r.dims is not None) == bool(v),
+    "generation": lambda r, v, w: r.router.fabric.attributes.get("generation") in v,
     "machine": lambda r, v, w: r.router.fabric.attributes.get("machine") in v,
 }
