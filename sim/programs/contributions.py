@@ -17,6 +17,7 @@ import numpy as np
 
 from sim.programs.program import RECEIVES, REDUCES, SENDS
 from sim.programs.promise import Value
+from topologies import memory
 from topologies.errors import ScheduleError
 
 if TYPE_CHECKING:
@@ -35,9 +36,14 @@ Precedes = Callable[[Use, Use], bool]
 #: in no certain order are looked for; a program that is larger is only carried out.
 CLOCKS, MOST_VISITS = 1 << 24, 4_000_000
 
+#: Bytes that a chunk of memory takes while a program is carried out.
+CELL_BYTES = 400
+
 
 def check(program: Program, order: Order) -> None:
     """Raise `ScheduleError` unless every rank ends with what is promised, whatever the pace."""
+    held = sum(sum(program.promise.lengths(rank)) for rank in range(program.ranks))
+    memory.require(held * CELL_BYTES, f"{held} chunks of {program.name} in all ranks; take fewer chunks")
     state = _State(program)
     under_way: dict[int, list[Value]] = {}
     for node in order.sequence:

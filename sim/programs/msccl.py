@@ -128,12 +128,18 @@ def parse(text: str) -> Program:
     gpus = _numbered(algo, "gpu", "id")
     if len(gpus) != ranks:
         raise algo.fault(f"ngpus (={ranks}), but there are {len(gpus)} <gpu>")
+    chunks = algo.whole("nchunksperloop", least=1)
+    largest = max(gpu.whole(name) for gpu in gpus for name in ("i_chunks", "o_chunks"))
+    if chunks != largest:
+        raise algo.fault(
+            f"nchunksperloop (={chunks}), but the largest buffer has {largest} chunks; make them agree"
+        )
     program = _refusing(
         algo,
         lambda: Program(
             algo.choice("coll", COLLECTIVES),
             ranks,
-            algo.whole("nchunksperloop", least=1),
+            chunks,
             name=algo.get("name"),
             root=algo.whole("root", 0),
             in_place=bool(algo.whole("inplace", 0)),

@@ -241,7 +241,14 @@ XML_FAULTS = {
     "unknown collective": (xml("allgather", "allgathr"), r"coll \(='allgathr'\) must be one of allreduce"),
     "no number": (xml('ngpus="2"', 'ngpus="two"'), r"line 1: <algo>: ngpus \(='two'\) must be a whole number"),
     "fewer gpus": (xml('ngpus="2"', 'ngpus="3"'), r"ngpus \(=3\), but there are 2 <gpu>"),
-    "uneven chunks": (xml('nchunksperloop="2"', 'nchunksperloop="3"'), "must be a multiple of its 2 ranks"),
+    "uneven chunks": (
+        XML.replace('nchunksperloop="2"', 'nchunksperloop="3"').replace('o_chunks="2"', 'o_chunks="3"'),
+        "must be a multiple of its 2 ranks",
+    ),
+    "too many chunks in all": (
+        xml('nchunksperloop="2"', 'nchunksperloop="4294967296"'),
+        r"nchunksperloop \(=4294967296\), but the largest buffer has 2 chunks; make them agree",
+    ),
     "gap in gpus": (xml('gpu id="1"', 'gpu id="2"'), "line 12: <gpu id=\"2\">: id 1 of <gpu> is missing"),
     "gap in blocks": (xml('tb id="1"', 'tb id="3"'), "line 7: <tb id=\"3\">: id 1 of <tb> is missing; number them"),
     "block twice": (xml('tb id="1"', 'tb id="0"'), r"line 7: <tb id=\"0\">: id \(=0\) is that of line 3 as well"),
@@ -258,7 +265,7 @@ XML_FAULTS = {
         r"line 5: .*: dstoff \(=2\) with cnt \(=1\) lies outside the output buffer of gpu 0, which has 2 chunks",
     ),
     "beyond scratch": (xml('s_chunks="1"', 's_chunks="0"'), "line 9: .*scratch buffer of gpu 0, which has 0"),
-    "too many chunks": (xml('i_chunks="1"', 'i_chunks="9"'), r"line 2: <gpu id=\"0\">: i_chunks \(=9\) is more than"),
+    "too many chunks": (xml('i_chunks="1"', 'i_chunks="2"'), r"line 2: <gpu id=\"0\">: i_chunks \(=2\) is more than"),
     "unknown buffer": (xml('srcbuf="o" srcoff="1"', 'srcbuf="x" srcoff="1"'), r"srcbuf \(='x'\) must be one of i, o, s"),
     "send without receive": (
         XML.replace(XML.splitlines()[14] + "\n", "", 1),

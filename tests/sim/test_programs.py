@@ -17,7 +17,7 @@ from sim import collectives, libraries
 from sim.programs import Lane, Program, Step, from_schedule, unrolled
 from sim.schedule import Schedule
 from tests.sim.strategies import graphs
-from topologies.errors import ScheduleError, UnknownNameError
+from topologies.errors import CapacityError, ScheduleError, UnknownNameError
 
 #: 50 GB/s and 1 us a link.
 LINKS = {"bandwidth": 50e9, "latency": 1e-6}
@@ -199,6 +199,11 @@ def test_a_fault_is_named(name: str) -> None:
     with pytest.raises(ScheduleError, match=message) as refusal:
         faulty(change).check()
     assert "\n" not in str(refusal.value)
+
+
+def test_more_chunks_than_there_is_memory_for_are_refused() -> None:
+    with pytest.raises(CapacityError, match="take fewer chunks"):
+        Program("all_reduce", 2, 1 << 40).check()
 
 
 def test_a_circle_is_named() -> None:
