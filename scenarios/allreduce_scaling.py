@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 from scenarios.outputs import OutputFolder
 from scenarios.progress import progress
-from scenarios.survey import file_size, new_table, question, show, survey, survey_parser
+from scenarios.report import Report, explanations
+from scenarios.survey import Survey, file_size, new_table, question, show, survey, survey_parser
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-__all__ = ["MACHINES", "figure", "main"]
+__all__ = ["MACHINES", "explained", "figure", "main"]
 
 NAME = "allreduce_scaling"
 
@@ -32,6 +33,15 @@ MACHINES = (
 #: Time grows with the number of chips, and both ends of the soft figures take as
 #: much again each: beyond this they would take most of the time of the scenario.
 BAND_CHIPS = 1024
+
+#: Explained are jobs up to this size, each run again a dozen times.
+EXPLAINED_CHIPS = 256
+
+#: Columns of the page's table; the CSV holds all.
+COLUMNS = (
+    "machine", "chips", "size", "estimate", "time", "busbw", "efficiency", "bounded_by", "algorithm",
+    "protocol",
+)  # fmt: skip
 
 #: Numbers of chips in the printed table, where they were run: a host, a large job, the largest.
 SHOWN = (8, 1024, 16384)
@@ -67,9 +77,17 @@ def main(argv: list[str] | None = None) -> int:
     for size in asked.sizes:
         for quantity in ("busbw", "efficiency"):
             folder.write_figure(f"{NAME}-{quantity}-{file_size(size)}", figure(table, size, quantity))
-    folder.manifest(NAME, inputs=dataclasses.asdict(asked), seed=arguments.seed)
+    said = explanations(explained(table))
+    folder.manifest(
+        NAME,
+        inputs=dataclasses.asdict(asked),
+        seed=arguments.seed,
+        report=_report(table, asked, said),
+    )
     if not arguments.quiet:
         _show(table, asked.sizes[-1])
+        for _, text in said:
+            print("\n".join(text.splitlines()[:2]))
         print(f"written: {folder.path}/{NAME}.csv and its figures")
     return 0
 
@@ -107,6 +125,34 @@ def figure(table: pd.DataFrame, size: float, quantity: str = "busbw") -> Figure:
     for ax in axes[1:]:
         ax.set_ylabel("")
     return drawn
+
+
+def explained(table: pd.DataFrame, most: int = EXPLAINED_CHIPS) -> list[tuple[str, int, float]]:
+    """The largest message of each machine at its largest number of chips up to ``most``, or its smallest."""
+    size = float(table["size"].max())
+    jobs = []
+    for machine, counts in table.groupby("machine", sort=False)["chips"]:
+        few = [int(count) for count in counts.unique() if count <= most]
+        jobs.append((str(machine), max(few) if few else int(counts.min()), size))
+    return jobs
+
+
+def _report(table: pd.DataFrame, asked: Survey, said: list[tuple[str, str]]) -> Report:
+    from topologies.units import format_size
+
+    quantities = {"busbw": "Bus bandwidth", "efficiency": "Share of what the lower bound allows"}
+    return Report(
+        title=__doc__.partition("\n")[0],
+        question=__doc__.partition("\n")[2],
+        machines=asked.machines,
+        figures={
+            f"{NAME}-{quantity}-{file_size(size)}.svg": f"{words}, all-reduce of {format_size(size)}"
+            for size in reversed(asked.sizes)
+            for quantity, words in quantities.items()
+        },
+        tables={f"{NAME}.csv": ("Every point", table[list(COLUMNS)])},
+        explanations=said,
+    )
 
 
 def _show(table: pd.DataFrame, size: float) -> None:

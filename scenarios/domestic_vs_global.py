@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from scenarios.outputs import OutputFolder
 from scenarios.processes import processors, spread
 from scenarios.progress import progress
+from scenarios.report import Report, explanations
 from scenarios.survey import SERIAL_CHIPS, Survey, file_size, new_table, question, show, survey, survey_parser
 from scenarios.upgrades import upgrades
 from sim.sensitivity import SCALE_OUT, best
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
 __all__ = ["MACHINES", "figure", "main", "markdown", "summary"]
 
 NAME = "domestic_vs_global"
+
+#: Columns of the page's table; the CSV holds all.
+COLUMNS = (
+    "machine", "chips", "size", "estimate", "time", "busbw", "efficiency", "bounded_by", "algorithm",
+    "protocol",
+)  # fmt: skip
 
 MACHINES = (
     "atlas-950", "cloudmatrix384", "atlas-800t-a2", "biren-br100", "mtt-s5000", "zhenwu-810e", "metax-c500",
@@ -47,6 +54,8 @@ def main(argv: list[str] | None = None) -> int:
     ChipweaveError
         For a machine, size, number of chips or folder that cannot be used.
     """
+    from topologies.units import format_size
+
     parser = survey_parser(NAME, __doc__.partition("\n")[0], chips="8,64,512", sizes="1 MiB,1 GiB")
     arguments = parser.parse_args(argv)
     asked = question(arguments, MACHINES)
@@ -61,8 +70,32 @@ def main(argv: list[str] | None = None) -> int:
     folder.write_text(f"{NAME}-upgrades.md", markdown(rows))
     for each in asked.sizes:
         folder.write_figure(f"{NAME}-{file_size(each)}", figure(table, each))
-    folder.manifest(NAME, inputs=dataclasses.asdict(asked), seed=arguments.seed)
+    # What would help most is in the table already: nothing is run again for the words.
+    largest = [(row["machine"], row["chips"], row["size"]) for row in rows.to_dict("records")]
+    said = explanations([job for job in largest if job[2] == rows["size"].max()], rerun=False)
+    folder.manifest(
+        NAME,
+        inputs=dataclasses.asdict(asked),
+        seed=arguments.seed,
+        report=Report(
+            title=__doc__.partition("\n")[0],
+            question=__doc__.partition("\n")[2],
+            machines=asked.machines,
+            figures={
+                f"{NAME}-{file_size(each)}.svg": f"Bus bandwidth, all-reduce of {format_size(each)}"
+                for each in reversed(asked.sizes)
+            },
+            tables={
+                f"{NAME}-upgrades.csv": ("Which link to upgrade", rows),
+                f"{NAME}.csv": ("Every point", table[list(COLUMNS)]),
+            },
+            explanations=said,
+        ),
+    )
     _show(rows)
+    if not arguments.quiet:
+        for _, text in said:
+            print("\n".join(text.splitlines()[:2]))
     if not arguments.quiet:
         print(f"written: {folder.path}/{NAME}.csv, the upgrades and the figure")
     return 0

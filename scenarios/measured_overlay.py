@@ -16,6 +16,7 @@ import numpy as np
 
 from scenarios.outputs import OutputFolder
 from scenarios.progress import progress
+from scenarios.report import Report, explanations
 from scenarios.survey import new_table, show, survey_parser
 from topologies.errors import nearest
 
@@ -79,14 +80,32 @@ def main(argv: list[str] | None = None) -> int:
     folder.write_table(f"{NAME}-points.csv", compared)
     folder.write_table(f"{NAME}.csv", table)
     folder.write_figure(NAME, figure(curves, points))
+    said = explanations(
+        [(c.machine, c.chips, float(points[points["case"] == c.title]["size"].max())) for c in cases]
+    )
     folder.manifest(
         NAME,
         inputs={"cases": [case.title for case in cases]},
         input_files=[case.path for case in cases],
         seed=arguments.seed,
+        report=Report(
+            title=__doc__.partition("\n")[0],
+            question=__doc__.partition("\n")[2],
+            machines=[case.machine for case in cases],
+            figures={
+                f"{NAME}.svg": "Bus bandwidth, simulated as lines and measured as markers; below, their ratio"
+            },
+            tables={
+                f"{NAME}.csv": ("How far off, nothing fitted", table),
+                f"{NAME}-points.csv": ("Every point", compared),
+            },
+            explanations=said,
+        ),
     )
     _show(table)
     if not arguments.quiet:
+        for _, text in said:
+            print("\n".join(text.splitlines()[:2]))
         print(f"written: {folder.path}/{NAME}.csv, the points and the figure")
     return 0
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenarios import __version__
+from scenarios.report import PAGE, Report, page
 from topologies.errors import FormatError, OutputError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ __all__ = [
     "OutputFolder",
     "check_file",
     "check_writable",
+    "reproducible",
     "save_figure",
     "sha256",
     "write_file",
@@ -195,20 +197,35 @@ def write_manifest(
     Path
         The manifest.
     """
+    same = reproducible(files=files, inputs=inputs, input_files=input_files, seed=seed)
+    content = {
+        "chipweave": same.pop("chipweave"),
+        "python": platform.python_version(),
+        **same,
+        "wall_time_s": None if wall_time is None else round(wall_time, 3),
+    }
+    text = json.dumps(content, indent=2) + "\n"
+    return write_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def reproducible(
+    *,
+    files: Iterable[StrPath],
+    inputs: Mapping[str, Any],
+    input_files: Iterable[StrPath] = (),
+    seed: int | None = None,
+) -> dict[str, Any]:
+    """The part of a manifest that is the same each time; parameters as for :func:`write_manifest`."""
     arguments = {key: _plain(value) for key, value in inputs.items()}
     canonical = json.dumps(arguments, sort_keys=True, separators=(",", ":"))
-    content = {
+    return {
         "chipweave": __version__,
-        "python": platform.python_version(),
         "inputs": arguments,
         "inputs_sha256": hashlib.sha256(canonical.encode()).hexdigest(),
         "input_files": {str(name): sha256(name) for name in input_files},
         "seed": seed,
         "files": {Path(name).name: sha256(name) for name in files},
-        "wall_time_s": None if wall_time is None else round(wall_time, 3),
     }
-    text = json.dumps(content, indent=2) + "\n"
-    return write_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def save_figure(path: StrPath, figure: Figure) -> None:
@@ -285,12 +302,17 @@ class OutputFolder:
         inputs: Mapping[str, Any],
         input_files: Iterable[StrPath] = (),
         seed: int | None = None,
+        report: Report | None = None,
     ) -> Path:
         """Write ``name.manifest.json`` for the files written since the last one.
 
         Parameters are those of :func:`write_manifest`; the wall time is counted
-        from the making of this object.
+        from the making of this object. A report is written first, as `PAGE`.
         """
+        if report is not None:
+            same = reproducible(files=self.files, inputs=inputs, input_files=input_files, seed=seed)
+            text = page(report, self.path, manifest=same, manifest_file=f"{name}.manifest.json")
+            self.write_text(PAGE, text)
         written = write_manifest(
             self.path / f"{name}.manifest.json",
             files=self.files,

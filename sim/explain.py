@@ -121,7 +121,10 @@ def explain(run: Explicable, *, rerun: bool | None = None, best: bool = False) -
         return [Section("run", (text,))]
     again = effort(run) <= CHEAP if rerun is None else rerun
     found = [_run(run), _bounded(run), _choice(run, best), _breakdown(run), _links(run)]
-    found += [_contention(run), _bound(run), _change(run)] if again else [_bound(run), _not_run(run)]
+    if again:
+        found += [_contention(run), _bound(run), _change(run)]
+    else:
+        found += [_bound(run), *([_not_run(run)] if rerun is None else [])]
     return [section for section in found if section.lines]
 
 

@@ -213,7 +213,7 @@ class TestFiles:
             outcome = chipweave("run", scenario, "-o", tmp_path / name, *self.OPTIONS, "--size", "1 MiB")
             assert (outcome.code, outcome.err) == (0, "")
         expected = {f"{scenario}-{figure}{suffix}" for figure in figures for suffix in (".png", ".svg")}
-        expected |= {f"{scenario}{table}" for table in tables}
+        expected |= {f"{scenario}{table}" for table in tables} | {"index.html"}
         assert {path.name for path in (tmp_path / "one").iterdir()} == expected | {
             f"{scenario}.manifest.json"
         }
