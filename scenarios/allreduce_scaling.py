@@ -11,9 +11,10 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from scenarios.explanations import explanations
 from scenarios.outputs import OutputFolder
 from scenarios.progress import progress
-from scenarios.report import Report, explanations
+from scenarios.report import Report
 from scenarios.survey import Survey, file_size, new_table, question, show, survey, survey_parser
 
 if TYPE_CHECKING:

@@ -12,10 +12,11 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from scenarios.explanations import explanations
 from scenarios.outputs import OutputFolder
 from scenarios.processes import processors, spread
 from scenarios.progress import progress
-from scenarios.report import Report, explanations
+from scenarios.report import Report
 from scenarios.survey import SERIAL_CHIPS, Survey, file_size, new_table, question, show, survey, survey_parser
 from scenarios.upgrades import upgrades
 from sim.sensitivity import SCALE_OUT, best

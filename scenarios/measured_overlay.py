@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scenarios.explanations import explanations
 from scenarios.outputs import OutputFolder
 from scenarios.progress import progress
-from scenarios.report import Report, explanations
+from scenarios.report import Report
 from scenarios.survey import new_table, show, survey_parser
 from topologies.errors import nearest
 

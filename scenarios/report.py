@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -21,7 +21,7 @@ from scenarios import __version__
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["PAGE", "Report", "explanations", "page"]
+__all__ = ["PAGE", "Report", "page"]
 
 #: What the page of a scenario is called, next to its files.
 PAGE = "index.html"
@@ -107,31 +107,6 @@ def page(report: Report, folder: Path, *, manifest: Mapping[str, Any], manifest_
         version=__version__,
         grid=_grid(engine),
     )
-
-
-def explanations(
-    jobs: Iterable[tuple[str, int, float]], *, rerun: bool | None = None
-) -> list[tuple[str, str]]:
-    """Explain one all-reduce of each machine.
-
-    Parameters
-    ----------
-    jobs : iterable of (machine, chips, bytes)
-    rerun : bool, optional
-        As for `sim.Run.explain`.
-
-    Returns
-    -------
-    list of (heading, text)
-    """
-    import sim
-    import topologies
-
-    found = []
-    for machine, chips, size in jobs:
-        run = sim.all_reduce(topologies.machine(machine, chips=chips), size)
-        found.append((f"{machine}, {chips:,} chips", run.explain(rerun=rerun)))
-    return found
 
 
 def _blocks(text: str) -> list[tuple[str, str]]:

@@ -29,7 +29,7 @@ SERIAL_CHIPS = 256
 ESTIMATES = ("nominal", "low", "high")
 
 #: Columns of a terminal that the printed tables need.
-WIDTH = 148
+WIDTH = 172
 
 #: More chips than any machine has.
 MOST_CHIPS = 2**31

@@ -181,7 +181,8 @@ def test_a_scenario_of_ones_own_writes_a_page(tmp_path: Path, chipweave: Callabl
     script = tmp_path / "mine.py"
     script.write_text(
         "from scenarios.outputs import OutputFolder\n"
-        "from scenarios.report import Report, explanations\n"
+        "from scenarios.explanations import explanations\n"
+        "from scenarios.report import Report\n"
         "def main(argv):\n"
         "    folder = OutputFolder(argv[1])\n"
         "    said = explanations([('hgx-h100', 8, 2.0**20)])\n"

@@ -1,0 +1,32 @@
+"""What bounded the time of a few jobs, in words, for the page and the last lines of a scenario."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+__all__ = ["explanations"]
+
+
+def explanations(
+    jobs: Iterable[tuple[str, int, float]], *, rerun: bool | None = None
+) -> list[tuple[str, str]]:
+    """Explain one all-reduce of each machine.
+
+    Parameters
+    ----------
+    jobs : iterable of (machine, chips, bytes)
+    rerun : bool, optional
+        As for `sim.Run.explain`.
+
+    Returns
+    -------
+    list of (heading, text)
+    """
+    import sim
+    import topologies
+
+    found = []
+    for machine, chips, size in jobs:
+        run = sim.all_reduce(topologies.machine(machine, chips=chips), size)
+        found.append((f"{machine}, {chips:,} chips", run.explain(rerun=rerun)))
+    return found
