@@ -347,7 +347,7 @@ def test_a_model_that_is_another_runs_again_and_export_takes_the_newest(
     assert chipweave("sweep", "study.toml").out == "study.sqlite: 22 points: 22 done (0 of them before)\n"
     assert chipweave("sweep", "study.toml").out == "study.sqlite: 22 points: 22 done (22 of them before)\n"
     with opened("study.sqlite") as db:
-        db.execute("UPDATE runs SET model = 'old', key = replace(key, 'a', 'b')")
+        db.execute("UPDATE runs SET model = 'old', key = 'old ' || key")
         db.execute("DELETE FROM sweeps")
     assert chipweave("sweep", "study.toml").out == "study.sqlite: 22 points: 22 done (0 of them before)\n"
     newest = chipweave("export", "study.sqlite")
