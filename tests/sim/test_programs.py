@@ -478,6 +478,17 @@ def test_loops_pipeline_a_chain(loops: int) -> None:
         assert run.time == pytest.approx((loops + 1) * (1e-6 + size / loops / 50e9), abs=(loops + 1) * 1e-12)
 
 
+def test_buffers_are_counted_over_all_loops() -> None:
+    """One message a loop and two buffers: message l (node 2 l) waits for the receipt of message l - 2."""
+    program = laid(
+        Program("broadcast", 2, 1, slots=2),
+        [Lane(1, -1, 0, [Step("send", ("output", 0))])],
+        [Lane(-1, 0, 0, [Step("recv", dst=("output", 0))])],
+    )
+    order = program.order(4)
+    assert [order.before(node) for node in range(8)] == [[], [0], [0], [1, 2], [1, 2], [3, 4], [3, 4], [5, 6]]
+
+
 def test_what_receivers_add_costs_what_the_library_says() -> None:
     """Transfers that add and transfers that copy stand in one round, each with its own cost."""
     slow = libraries.library("ideal", parameters={"protocol.plain.reduce_rate": "100 GB/s"})
