@@ -14,7 +14,7 @@ from topologies.machines import machine
 
 
 def figure() -> Figure:
-    """All-reduce of 64 MiB by 64 H100: rings inside the hosts, trees between them."""
+    """All-reduce of 64 MiB by 64 H100: bytes and the way between them."""
     run = sim.all_reduce(machine("hgx-h100", chips=64), "64 MiB")
     table = pairs(run)
     drawn, (left, right) = panels(1, 2, size=(10.0, 4.3))
