@@ -394,6 +394,27 @@ def test_a_sweep_of_which_nothing_can_be_run_is_an_error(chipweave: Callable[...
     assert "no point of the sweep could be run; the first: MachineError: tpu-v4: no slice of" in outcome.err
 
 
+def test_a_log_has_lines_with_the_time_left_and_quiet_has_none(
+    chipweave: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scenarios.commands.sweep.PAUSE", 0.0)
+    lines = chipweave("sweep", "study.toml", "--workers", 1).err.splitlines()
+    assert lines[0] == f"study.toml: 0 of {POINTS}, time left unknown"
+    begun = [line for line in lines if not line.startswith("study.toml: 0 of ")]
+    assert len(begun) > 1 and all(line.endswith(" s left") for line in begun)
+    assert lines[-1] == f"study.toml: {POINTS} of {POINTS}, {REFUSED} refused, 0 s left"
+    assert chipweave("sweep", "study.toml", "-o", "quiet.sqlite", "-q").err == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "file", sorted((ROOT / "docs" / "sweeps").glob("*.toml")), ids=lambda file: file.stem
+)
+def test_the_examples_run_to_the_last_point(file: Path) -> None:
+    done = sweep(file, "s.sqlite", workers=1)
+    assert done.tally.states == {"done": done.tally.total}
+
+
 def test_options_that_exclude_each_other(chipweave: Callable[..., Any]) -> None:
     assert chipweave("sweep", "study.toml", "--workers", 2, "--scheduler", "tcp://127.0.0.1:1").code == 2
     assert chipweave("sweep", "study.toml", "--workers", 0).code == 2
