@@ -16,6 +16,7 @@ import typer
 from scenarios import __version__
 from scenarios.commands.algorithm import app as algorithm
 from scenarios.commands.bench import bench
+from scenarios.commands.calibrate import calibrate
 from scenarios.commands.explain import explain
 from scenarios.commands.export import export
 from scenarios.commands.run import run
@@ -68,6 +69,7 @@ app.command()(validate)
 app.command()(sweep)
 app.command()(export)
 app.command()(explain)
+app.command()(calibrate)
 # What follows the scenario's name is the scenario's, --help included.
 app.command(
     context_settings={

@@ -10,14 +10,18 @@ and combine are an all-to-all of what a rank sends.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sim.clock import seconds
+from sim.collectives import algorithms
 from sim.fabric import Fabric, compile_fabric
 from sim.libraries import Library
 from sim.libraries import library as named
-from sim.run import collective
+from sim.plan import Plan, as_library, plan
+from sim.routing import Router
 from sim.world import World
 from topologies.errors import ChipweaveError, MachineError
 
@@ -26,13 +30,18 @@ if TYPE_CHECKING:
 
 __all__ = ["ALGORITHMS", "Point", "Predicted", "Predictor"]
 
-#: What tables call an algorithm, in lower case: the project's name.
+#: What tables call an algorithm, without spaces and in lower case: names it may have here.
 ALGORITHMS = {
-    "ring": "ring",
-    "tree": "tree",
-    "recursive_doubling": "recursive_doubling",
-    "halving_doubling": "halving_doubling",
-    "pat": "pat",
+    "ring": ("ring",),
+    "tree": ("tree", "double_binary_tree"),
+    "nvls": ("nvls",),
+    "nvlstree": ("nvls_tree",),
+    "collnet": ("collnet",),
+    "collnetdirect": ("collnet",),
+    "collnetchain": ("collnet",),
+    "pat": ("pat",),
+    "recursivedoubling": ("recursive_doubling",),
+    "halvingdoubling": ("halving_doubling",),
 }
 
 #: Collectives of measurements that are one message between two chips.
@@ -56,6 +65,8 @@ class Point:
         As forced, or ``""``.
     network : bool
         Whether a single message went over the network though a scale-up link was there.
+    environment : str
+        Settings of the software that a library has figures for (``where.environment.…``).
     """
 
     collective: str
@@ -66,6 +77,7 @@ class Point:
     algorithm: str = ""
     protocol: str = ""
     network: bool = False
+    environment: str = ""
 
     @classmethod
     def of(cls, row: Mapping[Any, Any]) -> Point:
@@ -74,7 +86,7 @@ class Point:
         return cls(
             kind, int(row["n_ranks"]), int(row["n_nodes"]), int(row["chips_per_node"]),
             float(row["message_bytes"]), str(row["algorithm"]), str(row["protocol"]),
-            kind in ONE_MESSAGE and "roce" in str(row.get("inter_network", "")).lower(),
+            kind in ONE_MESSAGE and "roce" in str(row.get("inter_network", "")).lower(), _environment(row),
         )  # fmt: skip
 
 
@@ -119,7 +131,8 @@ class Predictor:
     def __init__(self, library: Library | str | None = None, estimate: str = "nominal") -> None:
         self.library = named(library) if isinstance(library, str) else library
         self.estimate = estimate
-        self._fabrics: dict[tuple[str, int], Fabric] = {}
+        self._fabrics: dict[tuple[str, int, str], Fabric] = {}
+        self._routers: dict[tuple[str, int, str], Router] = {}
         self._known: dict[tuple[str, Point], Predicted] = {}
 
     def predict(self, machine: MachineDescription, point: Point) -> Predicted:
@@ -151,47 +164,100 @@ class Predictor:
                 f"{machine.name}: {point.ranks} ranks on {point.nodes or 'any number of'} hosts need chip "
                 f"{max(chips)}, but the machine has at most {count} chips"
             )
-        key = (machine.name, count)
+        key = (machine.name, count, point.environment)
         if key not in self._fabrics:
             import topologies
 
-            self._fabrics[key] = compile_fabric(topologies.machine(machine, count, estimate=self.estimate))
+            graph = topologies.machine(machine, count, estimate=self.estimate)
+            if point.environment:
+                graph.graph["environment"] = point.environment
+            self._fabrics[key] = compile_fabric(graph)
         return self._fabrics[key], chips
 
-    def _simulate(self, machine: MachineDescription, point: Point) -> Predicted:
+    def plan(self, machine: MachineDescription, point: Point) -> tuple[Plan, str]:
+        """What would run: algorithm and protocol chosen, and what was taken differently from the row.
+
+        Raises
+        ------
+        ChipweaveError
+            If it cannot run on this machine.
+        """
         fabric, chips = self.fabric(machine, point)
+        key = (machine.name, fabric.ranks, point.environment)
+        router = self._routers.setdefault(key, Router(fabric))
         if point.collective == "sendrecv" or point.collective in ONE_MESSAGE:
-            return self._messages(fabric, chips, point)
+            ends = [chips[-1], chips[0]] if len(chips) > 1 else chips
+            return plan("send", router, point.size, ranks=ends, library=self.library), ""
         kind = "all_to_all" if point.collective.startswith("moe_") else point.collective
-        options: dict[str, Any] = {"ranks": chips, "library": self.library}
-        remarks = []
-        for what, given, known in (
-            ("algorithm", point.algorithm, ALGORITHMS.get(point.algorithm.lower().replace(" ", "_"))),
-            ("protocol", point.protocol, point.protocol.lower() or None),
-        ):
-            if given:
-                options[what] = known or "auto"
-                if known is None:
-                    remarks.append(f"{what} {given!r} is not modelled: the library's choice")
+        chosen = as_library(self.library, fabric)
+        asked, remarks = _forced(point, kind, chosen)
         try:
-            run = collective(kind, fabric, point.size, **options)
+            found = plan(kind, router, point.size, ranks=chips, library=chosen, **asked)
         except ChipweaveError as error:
-            if "auto" in (options.get("algorithm", "auto"), options.get("protocol", "auto")):
+            if not asked:
                 raise
             remarks.append(f"as forced it cannot run ({error}): the library's choice")
-            run = collective(kind, fabric, point.size, ranks=chips, library=self.library)
-        return Predicted(run.time, run.algorithm, run.protocol, "; ".join(remarks))
+            found = plan(kind, router, point.size, ranks=chips, library=chosen)
+        return found, "; ".join(remarks)
+
+    def _simulate(self, machine: MachineDescription, point: Point) -> Predicted:
+        if point.collective == "sendrecv" or point.collective in ONE_MESSAGE:
+            return self._messages(*self.fabric(machine, point), point)
+        planned, remark = self.plan(machine, point)
+        world = World(planned.router.fabric, library=planned.library)
+        finished = world.run(until=world.start(planned, point.collective))
+        world.close()
+        time = seconds(finished.at_ps) if planned.nodes.size > 1 else 0.0
+        return Predicted(time, planned.schedule.algorithm, planned.choice.protocol, remark)
 
     def _messages(self, fabric: Fabric, chips: list[int], point: Point) -> Predicted:
         world = World(fabric, library=self.library)
+        if point.collective.startswith("p2p"):
+            # A steady stream of blocks: launched once, long before.
+            launched = plan("send", world.router, point.size, ranks=[chips[0], chips[-1]], library=world.library)
+            begun = launched.launch
+        else:
+            begun = 0.0
         pairs = [(chips[0], chips[-1])]
         if point.collective == "sendrecv":
             pairs = [(a, b) for a, b in zip(chips, [*chips[1:], chips[0]], strict=True) if a != b]
         sends = [world.send(a, b, point.size) for a, b in pairs]
         world.run(until=world.env.all_of(sends))
-        time = world.now
+        time = world.now - begun
         world.close()
         return Predicted(time, "direct", "")
+
+
+def _environment(row: Mapping[Any, Any]) -> str:
+    """Environment of a row: its column ``environment``, or what ALCF's sweeps are numbered by.
+
+    argonne-lcf/alcf-nccl-tests runs every test in numbered sets of settings; 5 is
+    tuned for all-to-all (software matching, another rendezvous), 3 and 4 are not.
+    """
+    given = str(row.get("environment", "") or "")
+    numbered = re.search(r"-env(\d)-", str(row.get("sweep_id", "")))
+    if given or numbered is None:
+        return given
+    return f"alcf-{numbered[1]}"
+
+
+def _forced(point: Point, kind: str, library: Library) -> tuple[dict[str, str], list[str]]:
+    """Algorithm and protocol of a row by the library's names, and what it does not know."""
+    asked: dict[str, str] = {}
+    remarks = []
+    known = {*algorithms(kind), *library.forms}
+    plain = re.sub(r"[\W_]+", "", point.algorithm.casefold())
+    named = next((n for n in ALGORITHMS.get(plain, (point.algorithm.casefold(),)) if n in known), None)
+    protocol = point.protocol.casefold()
+    for what, given, found in (
+        ("algorithm", point.algorithm, named),
+        ("protocol", point.protocol, protocol if protocol in library.protocols else None),
+    ):
+        if given and found is None:
+            remarks.append(f"{what} {given!r} is not modelled: the library's choice")
+        elif given and found is not None:
+            asked[what] = found
+    return asked, remarks
 
 
 def ranked(point: Point, host: int) -> list[int]:
