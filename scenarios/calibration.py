@@ -30,7 +30,7 @@ KINDS = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast"
 
 
 #: How often a library that chooses by its own figures chooses and is fitted.
-ROUNDS = 3
+ROUNDS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ STAGES: tuple[Stage, ...] = (
     Stage("where.machine.a100-bridge.", "nccl", ("Vidur profile a100_pairwise_nvlink",)),
     Stage("where.machine.h100-bridge.", "nccl", ("Vidur profile h100_pairwise_nvlink",)),
     Stage(
-        "where.network_stack.infiniband.",
+        "where.network.ib.",
         "nccl",
         ("MareNostrum 5 ACC", "ALCF Sophia (DGX A100)", "xxrjun cluster01 (10x H100 nodes)"),
         "many",
@@ -104,7 +104,7 @@ STAGES: tuple[Stage, ...] = (
     Stage("where.machine.marenostrum5.", "nccl", ("MareNostrum 5 ACC",), "many", _BETWEEN),
     Stage("where.machine.sophia.", "nccl", ("ALCF Sophia (DGX A100)",), "many", _BETWEEN),
     Stage(
-        "where.network_stack.slingshot.",
+        "where.network.slingshot.",
         "nccl",
         ("ALCF Polaris", "ALCF Sirius (Polaris test system)"),
         "many",
@@ -119,11 +119,26 @@ STAGES: tuple[Stage, ...] = (
         _BETWEEN,
         but="-env[34]-",
     ),
-    Stage("where.network_stack.efa.", "nccl", ("AWS p4de.24xlarge", "AWS p5.48xlarge (EKS)"), "many", _BETWEEN),
-    Stage("where.network_stack.roce.", "nccl", ("GCP a3-ultragpu-8g", "OCI BM.GPU.H100.8", "OCI BM.GPU.B4.8"), "many", _BETWEEN),
-    Stage("where.network_stack.tcpx.", "nccl", ("GCP a3-highgpu-8g",), "many", _BETWEEN),
+    Stage("where.network.efa.", "nccl", ("AWS p4de.24xlarge", "AWS p5.48xlarge (EKS)"), "many", _BETWEEN),
+    Stage(
+        "where.network.roce.",
+        "nccl",
+        ("GCP a3-ultragpu-8g", "OCI BM.GPU.H100.8", "OCI BM.GPU.B4.8"),
+        "many",
+        _BETWEEN,
+    ),
+    Stage("where.network.tcpx.", "nccl", ("GCP a3-highgpu-8g",), "many", _BETWEEN),
     Stage("where.generation.cdna3.", "rccl", ("AMD AAC8 MI300X",)),
-    Stage("where.generation.cdna2.", "rccl", ("8x MI250X, 1 node (RCCL developer machine)", "MI250X test machine, 2 nodes x 16 GCD (TE-CCL, Azure)"), "any", ("scale_up", "host", "network")),
+    Stage(
+        "where.generation.cdna2.",
+        "rccl",
+        (
+            "8x MI250X, 1 node (RCCL developer machine)",
+            "MI250X test machine, 2 nodes x 16 GCD (TE-CCL, Azure)",
+        ),
+        "any",
+        ("scale_up", "host", "network"),
+    ),
     Stage("where.machine.arc-pro-b60.", "oneccl", ("Intel Arc Pro B60 (aiconfigurator)",)),
 )  # fmt: skip
 

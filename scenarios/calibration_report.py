@@ -26,7 +26,8 @@ def described(found: Fit) -> list[str]:
     lines = [f"{'figure':<{width}} {'fitted':>12}  {'95 % interval':<27} {'before':>12}"]
     for f in found.figures:
         if f.told:
-            value, low, high, before = (text_of(f.path, v).strip('"') for v in (f.value, f.low, f.high, f.vendor))
+            ends = (f.value, f.low, f.high, f.vendor)
+            value, low, high, before = (text_of(f.path, v).strip('"') for v in ends)
             lines.append(f"{f.path:<{width}} {value:>12}  {low:>12} – {high:<12} {before:>12}")
     return lines
 
@@ -38,15 +39,21 @@ def warnings(found: Fit) -> list[str]:
     sizes = [s.size for s in kept]
     said = []
     if max(hosts) == 1:
-        said.append("no rows of several hosts: scale-out latency and efficiency left at the library's figures")
+        said.append(
+            "no rows of several hosts: scale-out latency and efficiency left at the library's figures"
+        )
     elif len(hosts - {1}) < 3:
         said.append(
-            f"rows of {len(hosts - {1})} number(s) of hosts only: the growth with scale left at the library's figures"
+            f"rows of {len(hosts - {1})} number(s) of hosts only: growth with scale as the library has it"
         )
     if max(hosts) > 1 and 1 not in hosts:
-        said.append("no rows of one host: scale-up and scale-out are told apart by the library's figures only")
+        said.append(
+            "no rows of one host: scale-up and scale-out are told apart by the library's figures only"
+        )
     if min(sizes) > SMALL:
-        said.append("no rows of 64 KiB or less: launch and steps are told by large messages only, or not at all")
+        said.append(
+            "no rows of 64 KiB or less: launch and steps are told by large messages only, or not at all"
+        )
     if max(sizes) < LARGE:
         said.append("no rows of 16 MiB or more: the share of the links' rates is told by small messages only")
     untold = [f.path for f in found.figures if not f.told]
@@ -54,9 +61,7 @@ def warnings(found: Fit) -> list[str]:
         said.append(f"not determined, left at the library's figures: {', '.join(untold)}")
     edge = [f.path for f in found.figures if f.told and f.path.endswith("efficiency") and f.value > 1.25]
     if edge:
-        said.append(
-            f"faster than the machine file's links allow, check their bandwidths: {', '.join(edge)}"
-        )
+        said.append(f"faster than the machine file's links allow, check their bandwidths: {', '.join(edge)}")
     return said
 
 
@@ -89,10 +94,20 @@ def residuals(found: Fit) -> Figure:
     for i, count in enumerate(sorted(set(hosts.tolist()))[:6]):
         here = (hosts == count) & found.kept
         label = "1 host" if count == 1 else f"{count} hosts"
-        ax.plot(sizes[here], errors[here], "o", color=NEUTRAL[i], markersize=4, markerfacecolor="white", label=label)
+        ax.plot(
+            sizes[here],
+            errors[here],
+            "o",
+            color=NEUTRAL[i],
+            markersize=4,
+            markerfacecolor="white",
+            label=label,
+        )
     out = ~found.kept
     if out.any():
-        ax.plot(sizes[out], np.clip(errors[out], -100, 100), "x", color="#6E6E6E", markersize=5, label="left out")
+        ax.plot(
+            sizes[out], np.clip(errors[out], -100, 100), "x", color="#6E6E6E", markersize=5, label="left out"
+        )
     dress(ax)
     size_axis(ax, sizes)
     most = max(20.0, float(np.abs(errors[found.kept]).max(initial=0.0)) * 1.1)

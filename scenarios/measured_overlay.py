@@ -1,8 +1,9 @@
-"""Simulated curves over measured nccl-tests points: how far off is a model nobody has calibrated?
+"""Simulated curves over measured nccl-tests points: the calibrated libraries on four machines.
 
 Four real sweeps (scenarios/measured/README.md): HGX H100 and HGX A100 at 8
-chips, MareNostrum 5 at 16, Polaris at 32. Every measured size is simulated as
-the catalogue and the library stand; nothing is fitted to these points.
+chips, MareNostrum 5 at 16, Polaris at 32. Every measured size is simulated with
+the figures of sim/libraries/calibrated, which these sweeps among others were
+fitted to; docs/validation.md says how far off the simulator is where they were not.
 """
 
 from __future__ import annotations
@@ -238,7 +239,7 @@ def _chosen(machines: list[str] | None) -> tuple[Case, ...]:
 def _show(table: pd.DataFrame) -> None:
     from topologies.units import format_size
 
-    printed = new_table("simulated against measured time, nothing calibrated")
+    printed = new_table("simulated against measured time, libraries as calibrated")
     for heading in ("case", "points", "median |error|", "p90 |error|", "bias", "worst", "at"):
         printed.add_column(heading, justify="left" if heading == "case" else "right", no_wrap=True)
     rows = table.to_dict("records")

@@ -46,7 +46,8 @@ def figures_toml(fits: Iterable[tuple[str, Fit]]) -> str:
     for source, found in fits:
         span = found.range
         where = ", ".join(
-            f"{key} {low:g} to {high:g}" if low < high else f"{key} {low:g}" for key, (low, high) in span.items()
+            f"{key} {low:g} to {high:g}" if low < high else f"{key} {low:g}"
+            for key, (low, high) in span.items()
         )
         tail = (
             f'evidence = "measured", source = "{source}; fitted over {where}", '

@@ -30,11 +30,22 @@ from sim.plan import Plan
 from sim.predict import Point, Predictor
 from sim.schedule import FloatArray
 from sim.world import World
+from topologies.errors import LibraryError
 
 if TYPE_CHECKING:
     from topologies.description import MachineDescription
 
-__all__ = ["Fit", "Fitted", "Sample", "Slot", "figures_to_fit", "fit", "sample_of", "simulated", "with_values"]
+__all__ = [
+    "Fit",
+    "Fitted",
+    "Sample",
+    "Slot",
+    "figures_to_fit",
+    "fit",
+    "sample_of",
+    "simulated",
+    "with_values",
+]
 
 #: Spread of ln(predicted / measured) that is nobody's fault: runs differ by as much.
 NOISE = 0.05
@@ -158,8 +169,11 @@ class Fit:
         kept = [s for s, k in zip(self.samples, self.kept, strict=True) if k]
         if not kept:
             return {}
-        spans = {"ranks": [s.ranks for s in kept], "hosts": [s.hosts for s in kept]}
-        spans["bytes"] = [s.size for s in kept]  # type: ignore[assignment]
+        spans: dict[str, list[float]] = {
+            "ranks": [s.ranks for s in kept],
+            "hosts": [s.hosts for s in kept],
+            "bytes": [s.size for s in kept],
+        }
         return {key: [min(values), max(values)] for key, values in spans.items()}
 
 
@@ -247,7 +261,10 @@ def fit(
             factor = math.exp(abs(far))
             word = "slower" if far < 0 else "faster"
             dropped.append(
-                (sample, f"{factor:.1f} times {word} than the other rows allow ({sample.seconds * 1e6:.4g} us)")
+                (
+                    sample,
+                    f"{factor:.1f} times {word} than the other rows allow ({sample.seconds * 1e6:.4g} us)",
+                )
             )
         if dropped and kept.sum() >= 2:
             solved = _least([s for s, k in zip(samples, kept, strict=True) if k], library, slots, noise)
@@ -277,14 +294,23 @@ def simulated(samples: Sequence[Sample], library: Library) -> list[Sample]:
     """The samples with the ratio of their simulated time, by this library, to that of their features."""
     times = Prediction([(s.features, s.protocol) for s in samples]).times(library)
     return [
-        replace(s, ratio=_simulate(s.planned, library) / float(t)) if s.planned is not None else s
+        replace(s, ratio=simulate(s, library) / float(t)) if s.planned is not None else s
         for s, t in zip(samples, times, strict=True)
     ]
 
 
-def _simulate(planned: Plan, library: Library) -> float:
-    world = World(planned.router.fabric, library=library)
-    finished = world.run(until=world.start(replace(planned, library=library), planned.schedule.kind))
+def simulate(sample: Sample, library: Library | None = None) -> float:
+    """Seconds that a sample's plan takes in the simulator, with another library's figures if given.
+
+    The algorithm and protocol stay those of the plan.
+    """
+    planned = sample.planned
+    if planned is None:
+        raise LibraryError(f"{sample.where}: the sample holds no plan to simulate")
+    if library is not None:
+        planned = replace(planned, library=library)
+    world = World(planned.router.fabric, library=planned.library)
+    finished = world.run(until=world.start(planned, planned.schedule.kind))
     world.close()
     return seconds(finished.at_ps)
 
@@ -299,9 +325,7 @@ def _errors(samples: Sequence[Sample], library: Library) -> FloatArray:
     return np.asarray(times / np.array([s.seconds for s in samples]) - 1.0)
 
 
-def _least(
-    samples: Sequence[Sample], library: Library, slots: Sequence[Slot], noise: float
-) -> list[Fitted]:
+def _least(samples: Sequence[Sample], library: Library, slots: Sequence[Slot], noise: float) -> list[Fitted]:
     from scipy.optimize import least_squares
 
     prediction = Prediction([(s.features, s.protocol) for s in samples])
@@ -318,11 +342,20 @@ def _least(
         return np.concatenate([(times - measured) / noise, theta / spread])
 
     first = np.clip(np.zeros(len(slots)), low + 1e-6, high - 1e-6)
-    found = least_squares(far, first, bounds=(low, high), loss="soft_l1", max_nfev=60, diff_step=1e-4)
+    found = least_squares(
+        far,
+        first,
+        bounds=(low, high),
+        loss="soft_l1",
+        max_nfev=40,
+        diff_step=np.full(len(slots), 1e-4),
+        ftol=1e-4,
+        xtol=1e-4,
+    )
     # The residual found, if it is larger than the noise assumed.
     rest = far(found.x)[: len(samples)]
     scale = max(1.0, 1.4826 * float(np.median(np.abs(rest))))
-    jacobian = found.jac.copy()
+    jacobian = np.array(found.jac, dtype=np.float64)
     jacobian[: len(samples)] /= scale
     deviation = np.sqrt(np.diag(np.linalg.pinv(jacobian.T @ jacobian)))
     values = begin * np.exp(found.x)

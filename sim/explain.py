@@ -18,6 +18,7 @@ from sim.network.job import Cost
 from sim.plan import Plan
 from sim.schedule import FloatArray
 from sim.sensitivity import CHANGES, Rerunnable, sensitivities
+from sim.uncertainty import extrapolated, sensitivity
 from topologies import units
 
 __all__ = ["CHEAP", "Explicable", "Section", "effort", "explain", "verdict"]
@@ -120,7 +121,7 @@ def explain(run: Explicable, *, rerun: bool | None = None, best: bool = False) -
         text = f"{run.kind} of {units.format_size(run.size)} by one chip alone: nothing to send."
         return [Section("run", (text,))]
     again = effort(run) <= CHEAP if rerun is None else rerun
-    found = [_run(run), _bounded(run), _choice(run, best), _breakdown(run), _links(run)]
+    found = [_run(run), _bounded(run), _choice(run, best), _breakdown(run), _links(run), _figures(run)]
     if again:
         found += [_contention(run), _bound(run), _change(run)]
     else:
@@ -236,6 +237,22 @@ def _links(run: Explicable) -> Section:
     if alike > 0:
         lines.append(f"  and {alike:,} more that are as busy")
     return Section("links", tuple(lines))
+
+
+def _figures(run: Explicable) -> Section:
+    """The figure the time hangs on most, and whether it was measured here."""
+    lines = []
+    table = sensitivity(run.plan)
+    if len(table):
+        first = table.iloc[0]
+        lines.append(
+            f"Depends most on {first['figure']} ({first['evidence']}): "
+            f"{first['sensitivity']:+.2f} % of time for +1 % of it."
+        )
+    beyond = extrapolated(run.plan)
+    if beyond:
+        lines.append(f"The library's figures are {beyond}.")
+    return Section("figures", tuple(lines))
 
 
 def _contention(run: Explicable) -> Section:

@@ -26,6 +26,7 @@ from sim.libraries import (
     choose,
     library,
 )
+from sim.libraries.parameters import ESTIMATES
 from sim.programs import Algorithm, algorithm_of, protocol_of, schedule_of
 from sim.routing import Router
 from sim.schedule import IntArray, Schedule
@@ -62,7 +63,10 @@ class Plan:
     @property
     def launch(self) -> float:
         """Seconds before its first transfer; none for one rank, who has nothing to send."""
-        return float(self.costs.steps.base[0]) if self.nodes.size > 1 else 0.0
+        if self.nodes.size < 2:
+            return 0.0
+        size = np.array([self.schedule.size])
+        return float(self.costs.steps.once(size, np.zeros(1, dtype=np.int64))[0])
 
     def features(self) -> Features:
         """What its time depends on, whatever the parameters (`sim.libraries.features`)."""
@@ -71,12 +75,17 @@ class Plan:
 
 
 def as_library(name: str | Library | None, fabric: Fabric) -> Library:
-    """A library: the one given, or of that name or TOML; else the machine's own, else ``ideal``."""
+    """A library: the one given, or of that name or TOML; else the machine's own, else ``ideal``.
+
+    A machine at its low or high estimate has its library's figures at the same end.
+    """
     if isinstance(name, Library):
         return name
     if name is not None and not isinstance(name, str):
         raise LibraryError(f"library (={name!r}) must be a name, or what sim.libraries.library gives")
-    return library(name if name is not None else fabric.library or "ideal")
+    estimate = str(fabric.attributes.get("estimate", "nominal"))
+    wanted = name if name is not None else fabric.library or "ideal"
+    return library(wanted, estimate=estimate if estimate in ESTIMATES else "nominal")
 
 
 def as_size(kind: str, size: Size) -> float | npt.NDArray[np.float64]:

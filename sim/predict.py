@@ -214,7 +214,9 @@ class Predictor:
         world = World(fabric, library=self.library)
         if point.collective.startswith("p2p"):
             # A steady stream of blocks: launched once, long before.
-            launched = plan("send", world.router, point.size, ranks=[chips[0], chips[-1]], library=world.library)
+            launched = plan(
+                "send", world.router, point.size, ranks=[chips[0], chips[-1]], library=world.library
+            )
             begun = launched.launch
         else:
             begun = 0.0

@@ -12,7 +12,7 @@ from scenarios.commands.options import Library, Quiet
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sim.calibrate import Fit, Sample
+    from sim.calibrate import Sample
     from sim.predict import Predictor
     from topologies.description import MachineDescription
 
@@ -22,7 +22,9 @@ __all__ = ["calibrate"]
 def calibrate(
     logs: Annotated[
         list[Path],
-        typer.Argument(metavar="LOG...", help="Output of nccl-tests, rccl-tests or hccl_test, its JSON, or CSV."),
+        typer.Argument(
+            metavar="LOG...", help="Output of nccl-tests, rccl-tests or hccl_test, its JSON, or CSV."
+        ),
     ],
     machine: Annotated[
         str, typer.Option("--machine", metavar="NAME|FILE", help="Where it was measured: a name or a .toml.")
@@ -33,8 +35,12 @@ def calibrate(
     collective: Annotated[
         str | None, typer.Option("-c", "--collective", help="What the logs are of, where they do not say.")
     ] = None,
-    ranks: Annotated[int | None, typer.Option(min=2, help="How many ranks ran, where the logs do not say.")] = None,
-    nodes: Annotated[int | None, typer.Option(min=1, help="On how many hosts, where the logs do not say.")] = None,
+    ranks: Annotated[
+        int | None, typer.Option(min=2, help="How many ranks ran, where the logs do not say.")
+    ] = None,
+    nodes: Annotated[
+        int | None, typer.Option(min=1, help="On how many hosts, where the logs do not say.")
+    ] = None,
     library: Library = None,
     quiet: Quiet = False,
 ) -> None:
@@ -60,7 +66,9 @@ def calibrate(
     for note in (*measured.notes, *refused):
         typer.echo(f"# {note}")
     if not samples:
-        raise FormatError(f"{logs[0]}: no row can be run on {where.name}; {refused[0] if refused else 'see above'}")
+        raise FormatError(
+            f"{logs[0]}: no row can be run on {where.name}; {refused[0] if refused else 'see above'}"
+        )
     found = fit(samples, base, figures_to_fit(samples, base))
     if any(s.features.setting.waited != (1, 1) for s in samples):
         found = fit(simulated(samples, found.library), base, figures_to_fit(samples, base))

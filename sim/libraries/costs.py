@@ -9,6 +9,7 @@ library's K_h channels:
               + (k - 1) chunk_step_h + links - hop.wire_h                but not below 0
     bytes   = (m + k half_h) wire / (efficiency efficiency_h) (1 + congestion_h ln(n or N))
     rate   <= min(cap_h, K_h/lanes channel)                              of payload
+    once    = base + spread min(1, bytes/spread_bytes) + bytes/ranks/own_rate
     reduce  = what arrives at the receiver at once / reduce_rate
 
 ``links`` is the latency of the path, ``hop.wire_h`` what of it the steps already
@@ -77,11 +78,14 @@ class Setting:
 class Steps:
     """The figures of one protocol in one setting, by kind of hop, shape (3,).
 
-    `base` is the time once for the whole collective. Those of several settings may
+    `base`, `spread` and `own` are of the time once for the whole collective. Those of several settings may
     stand behind each other (`stacked`): kind of hop h of setting s is 3 s + h.
     """
 
     base: FloatArray
+    spread: FloatArray
+    spread_bytes: FloatArray
+    own: FloatArray
     mean: npt.NDArray[np.bool_]
     fixed: FloatArray
     chunk_step: FloatArray
@@ -119,6 +123,9 @@ class Steps:
         base = parameters.value("launch") if np.isnan(base) else base
         return cls(
             base=np.array([base + own("base_rank") * setting.ranks]),
+            spread=np.array([own("spread")]),
+            spread_bytes=np.array([own("spread_bytes")]),
+            own=np.array([1 / (own("own_rate") * setting.ranks)]),
             mean=np.array([setting.mean]),
             fixed=by_hop("step") + by_hop("post") + by_hop("flush")
             + of_way("skew") * spread + of_way("shared") * sharers,
@@ -139,6 +146,12 @@ class Steps:
     def stacked(cls, several: Sequence[Steps]) -> Steps:
         """Those of several settings behind each other."""
         return cls(*(np.concatenate([getattr(one, f.name) for one in several]) for f in fields(cls)))
+
+    def once(self, size: FloatArray, setting: IntArray) -> FloatArray:
+        """Seconds once for collectives of these bytes, in these settings."""
+        with np.errstate(divide="ignore"):
+            started = np.minimum(1.0, size / self.spread_bytes[setting])
+        return self.base[setting] + self.spread[setting] * started + self.own[setting] * size
 
     def chunks(self, payload: FloatArray, kind: IntArray) -> FloatArray:
         """Chunks k of each transfer, a number >= 1."""

@@ -265,6 +265,7 @@ class Prediction:
                 self._settings.append((f.setting, protocol, f.attributes))
             number.append(settings[key])
         self._setting_of = np.array(number, dtype=np.int64)
+        self._size = np.array([f.size for f in features], dtype=np.float64)
         rounds = np.array([f.repeat.size for f in features], dtype=np.int64)
         classes = np.array([f.kind.size for f in features], dtype=np.int64)
         first_round = np.concatenate([[0], np.cumsum(rounds)])
@@ -303,7 +304,7 @@ class Prediction:
             steps.append(Steps.of(on[id(attributes)], protocol, setting))
         s = Steps.stacked(steps)
         count = self._repeat.size
-        total = s.base[self._setting_of].copy()
+        total = s.once(self._size, self._setting_of)
         if not count:
             return total
         k, m = self._kind, self._payload

@@ -155,7 +155,13 @@ def libraries() -> list[str]:
     return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
 
 
-def library(name: str, *, parameters: Mapping[str, Any] | None = None, estimate: str = "nominal") -> Library:
+def library(
+    name: str,
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    estimate: str = "nominal",
+    calibrated: bool = True,
+) -> Library:
     """A library by name, or from a file.
 
     Parameters
@@ -168,6 +174,9 @@ def library(name: str, *, parameters: Mapping[str, Any] | None = None, estimate:
         library's figure.
     estimate : {"nominal", "low", "high"}
         End of the soft figures; low is the slower library.
+    calibrated : bool
+        Whether figures fitted to measurements (``sim/libraries/calibrated``) replace
+        the library's own, where there are any.
 
     Raises
     ------
@@ -184,18 +193,31 @@ def library(name: str, *, parameters: Mapping[str, Any] | None = None, estimate:
     >>> slow.parameters.value("protocol.ll.network.step")
     3.1e-06
     """
-    found = _of_file(name) if name.endswith(".toml") else _shipped(name)
+    if not name.endswith(".toml") and not parameters and estimate != "nominal":
+        return _at(name, estimate, calibrated)
+    found = _of_file(name) if name.endswith(".toml") else _shipped(name, calibrated)
     if not parameters and estimate == "nominal":
         return found
     return found.with_parameters(parameters or {}, estimate)
 
 
 @cache
-def _shipped(name: str) -> Library:
+def _at(name: str, estimate: str, calibrated: bool) -> Library:
+    return _shipped(name, calibrated).with_parameters({}, estimate)
+
+
+@cache
+def _shipped(name: str, calibrated: bool = True) -> Library:
     if name not in libraries():
         raise nearest("library", name, libraries())
-    text = resources.files("sim.libraries").joinpath(f"{name}.toml").read_text(encoding="utf-8")
-    return parse(tomllib.loads(text), name)
+    folder = resources.files("sim.libraries")
+    found = parse(tomllib.loads(folder.joinpath(f"{name}.toml").read_text(encoding="utf-8")), name)
+    fitted = folder.joinpath("calibrated", f"{name}.toml")
+    if not (calibrated and fitted.is_file()):
+        return found
+    tables = tomllib.loads(fitted.read_text(encoding="utf-8"))
+    figures = dict(flat(tables, "", f"calibrated/{name}"))
+    return replace(found, parameters=found.parameters.replaced(figures, f"calibrated/{name}"))
 
 
 def _of_file(name: str) -> Library:

@@ -23,7 +23,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from topologies import units
@@ -33,6 +33,9 @@ __all__ = ["CHOICE_KEYS", "HOPS", "HOP_KEYS", "PROTOCOL_KEYS", "WAY_KEYS", "Figu
 
 #: Kinds of hop, in the order of their codes.
 HOPS = ("scale_up", "host", "network")
+
+#: Attributes that figures are kept for, the more particular the later.
+PRECEDENCE = ("generation", "cpu", "network", "machine", "environment")
 
 #: Ends of the soft figures; low is the slower library.
 ESTIMATES = ("low", "nominal", "high")
@@ -45,6 +48,9 @@ TIME, BANDWIDTH, SIZE, SHARE, FACTOR, EXTRA, COUNT, TABLE = (
 #: Of a protocol (or of a family with it): what it measures, and its default.
 PROTOCOL_KEYS: dict[str, tuple[str, float]] = {
     "base": (TIME, math.nan),  # once for every collective; by default `launch`
+    "spread": (TIME, 0.0),  # starting all channels takes so much longer than one ...
+    "spread_bytes": (SIZE, 0.0),  # ... which messages of so many bytes do
+    "own_rate": (BANDWIDTH, math.inf),  # a chip moves its own part, once, beside the steps
     "base_rank": (TIME, 0.0),  # and for every rank
     "wire": (FACTOR, 1.0),  # bytes on the wire for each of payload
     "efficiency": (SHARE, 1.0),  # share of a link's rate it reaches, on every kind of hop
@@ -110,6 +116,8 @@ class Figure:
     value, low, high : float, or tuple of float for a table
         Low and high are None where the figure is not soft.
     evidence, source : str
+    range : mapping
+        Of a fitted figure: smallest and largest ``ranks``, ``hosts`` and ``bytes`` measured.
     """
 
     value: Any
@@ -117,6 +125,7 @@ class Figure:
     source: str = ""
     low: Any = None
     high: Any = None
+    range: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 class Parameters:
@@ -193,15 +202,23 @@ class Parameters:
         return Parameters({path: _end(path, figure, estimate) for path, figure in self.figures.items()})
 
     def on(self, attributes: Mapping[str, Any]) -> Parameters:
-        """As they are on a machine with these graph attributes."""
+        """As they are on a machine with these graph attributes.
+
+        Where several say something of one path, the attribute that is later in
+        `PRECEDENCE` counts: what a site measured goes before what its network does.
+        """
         key = tuple(str(attributes.get(name)) for name in self._asked)
         if key not in self._on:
             figures = {p: f for p, f in self.figures.items() if not p.startswith("where.")}
+            found: list[tuple[int, str, Figure]] = []
             for path, figure in self.figures.items():
                 if path.startswith("where."):
                     _, attribute, value, rest = path.split(".", 3)
                     if str(attributes.get(attribute)) == value:
-                        figures[rest] = figure
+                        place = PRECEDENCE.index(attribute) if attribute in PRECEDENCE else -1
+                        found.append((place, rest, figure))
+            for _, rest, figure in sorted(found, key=lambda f: f[0]):
+                figures[rest] = figure
             self._on[key] = Parameters(figures)
         return self._on[key]
 
@@ -329,7 +346,21 @@ def read_figure(table: Mapping[str, Any], path: str, where: str) -> Figure:
         raise LibraryError(f"{where}: {path} has only one of low and high; give both or neither")
     if read[1] is not None and not read[1] <= read[0] <= read[2]:
         raise LibraryError(f"{where}: {path}: low ({read[1]:g}) <= value ({read[0]:g}) <= high ({read[2]:g})")
-    return Figure(read[0], evidence, str(table.get("source", "")), read[1], read[2])
+    return Figure(
+        read[0], evidence, str(table.get("source", "")), read[1], read[2], _range(table, f"{where}: {path}")
+    )
+
+
+def _range(table: Mapping[str, Any], name: str) -> dict[str, tuple[float, float]]:
+    """What a figure was fitted over: ``{ ranks = [2, 8], hosts = [1, 1], bytes = [8, 1024] }``."""
+    given = table.get("range", {})
+    good = isinstance(given, Mapping) and all(
+        isinstance(ends, list | tuple) and len(ends) == 2 and all(isinstance(x, int | float) for x in ends)
+        for ends in given.values()
+    )
+    if not good:
+        raise LibraryError(f"{name}.range (={given!r}) must be a table such as {{ ranks = [2, 8] }}")
+    return {str(key): (float(ends[0]), float(ends[1])) for key, ends in given.items()}
 
 
 def _time(x: object, name: str) -> float:

@@ -367,7 +367,7 @@ class Request:
         return max(1, math.ceil(share / chunk), min(4 * self._depth(name, given), int(share / least)))
 
     def _waited(self, name: str, given: Mapping[str, Any], pieces: int) -> tuple[int, int]:
-        if name in ("pairwise", "direct") and self.kind == "all_to_all":
+        if name in ("pairwise", "direct", "grouped_mesh") and self.kind == "all_to_all":
             return 1, max(1, self.ranks - 1)
         if name == "pat":
             return 1, max(1, math.ceil(math.log2(max(2, self.ranks))))
