@@ -181,7 +181,7 @@ def _held_out(
 ) -> Target:
     from scenarios.calibration import STAGES, Stage, calibrated
 
-    mine = (table["system"] == held.system).to_numpy()
+    mine = (table["system"] == held.system).to_numpy().copy()
     if held.sweeps:
         mine &= table["sweep_id"].astype(str).str.contains(held.sweeps).to_numpy()
     if held.algorithm is not None:
