@@ -243,9 +243,9 @@ def _environment(row: Mapping[Any, Any]) -> str:
     return f"alcf-{numbered[1]}"
 
 
-def _forced(point: Point, kind: str, library: Library) -> tuple[dict[str, str], list[str]]:
+def _forced(point: Point, kind: str, library: Library) -> tuple[dict[str, Any], list[str]]:
     """Algorithm and protocol of a row by the library's names, and what it does not know."""
-    asked: dict[str, str] = {}
+    asked: dict[str, Any] = {}
     remarks = []
     known = {*algorithms(kind), *library.forms}
     plain = re.sub(r"[\W_]+", "", point.algorithm.casefold())
