@@ -101,17 +101,24 @@ def residuals(found: Fit) -> Figure:
             color=NEUTRAL[i],
             markersize=4,
             markerfacecolor="white",
+            clip_on=False,
             label=label,
         )
     out = ~found.kept
+    most = min(105.0, max(20.0, float(np.abs(errors[found.kept]).max(initial=0.0)) * 1.1))
     if out.any():
         ax.plot(
-            sizes[out], np.clip(errors[out], -100, 100), "x", color="#6E6E6E", markersize=5, label="left out"
+            sizes[out],
+            np.clip(errors[out], -most, most),
+            "x",
+            color="#6E6E6E",
+            clip_on=False,
+            markersize=5,
+            label="left out",
         )
     dress(ax)
     size_axis(ax, sizes)
-    most = max(20.0, float(np.abs(errors[found.kept]).max(initial=0.0)) * 1.1)
-    ax.set_ylim(-min(most, 105), min(most, 105))
+    ax.set_ylim(-most, most)
     ax.set_ylabel("Error of the fitted time (%)")
     ax.legend(frameon=False, fontsize=FONT_SIZE, ncols=2)
     return figure

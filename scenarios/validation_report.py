@@ -68,18 +68,45 @@ def main(argv: list[str] | None = None) -> int:
     parser = ScenarioParser(NAME, (__doc__ or "").partition("\n")[0])
     parser.add_argument("-o", "--output", type=Path, default=Path("docs"), metavar="DIR")
     parser.add_argument("-q", "--quiet", action="store_true", help="No progress bar, no messages.")
+    parser.add_argument(
+        "--targets",
+        type=Path,
+        metavar="DIR",
+        help="What `chipweave run validation_targets` wrote, not run again.",
+    )
     arguments = parser.parse_args(argv)
     folder = OutputFolder(arguments.output)
     with progress("measured rows", quiet=arguments.quiet) as report:
         table = predict(read(MEASURED).rows, Systems(), Predictor(), report=report)
-    with progress("targets", quiet=arguments.quiet) as report:
-        found, left = targets(report=report)
+    if arguments.targets is not None:
+        found, left = _written(arguments.targets)
+    else:
+        with progress("targets", quiet=arguments.quiet) as report:
+            found, left = targets(report=report)
     good = counted(table)
     folder.write_figure("img/validation", measured_against_simulated(good))
     folder.write_figure("img/validation-by-size", by_size(good))
     folder.write_text("validation.md", page(table, found, left))
     print(summary(good["error"]).line())
     return 0
+
+
+def _written(folder: Path) -> tuple[list[Target], pd.DataFrame]:
+    """Targets and left-out systems as `scenarios.validation_targets` wrote them."""
+    import pandas as pd
+
+    from scenarios.validation_targets import Target
+    from topologies.errors import FormatError
+
+    try:
+        table = pd.read_csv(folder / "validation_targets.csv")
+        left = pd.read_csv(folder / "validation_targets-systems.csv")
+        found = [Target(*row) for row in table.itertuples(index=False)]
+    except (OSError, ValueError, TypeError) as error:
+        raise FormatError(
+            f"{folder}: no targets: {error}; run chipweave run validation_targets -o {folder}"
+        ) from error
+    return found, left
 
 
 def subset(table: pd.DataFrame) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,6 +55,7 @@ def calibrate(
     from sim.predict import Predictor
     from topologies.errors import FormatError
     from topologies.machines import describe
+    from topologies.traits import traits
 
     if output.suffix != ".toml":
         raise typer.BadParameter(f"-o {output}: the figures are TOML; name the file something.toml")
@@ -61,6 +63,9 @@ def calibrate(
     where = describe(machine)
     measured = read(logs, system=where.name, collective=collective, ranks=ranks, nodes=nodes)
     base = named(library or where.library)
+    # What the library has for such machines is where the fit begins, not what stands above it.
+    attributes = {"machine": where.name, **traits(where)}
+    base = replace(base, parameters=base.parameters.on(attributes))
     with progress("measured rows", quiet=quiet) as report:
         samples, refused = _samples(measured.rows, where, Predictor(base), report)
     for note in (*measured.notes, *refused):
@@ -109,7 +114,8 @@ def _samples(
         points.setdefault(Point.of(row), []).append((float(row["time_us"]) * 1e-6, str(row["source"])))
     samples = []
     for done, (point, times) in enumerate(points.items(), 1):
-        where = times[0][1]
+        said = f"{point.collective} of {point.size:.0f} bytes by {point.ranks} ranks"
+        where = times[0][1] or said
         if len(times) > 1:
             refused.append(f"{where}: measured {len(times)} times, their median is taken")
         if point.ranks < 2:
