@@ -8,7 +8,7 @@ generation of chips and kind of network. All predictions are simulations.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -192,17 +192,41 @@ def _held_out(
     if held.machine == "polaris":
         others &= ~table["system"].str.contains("Sirius")
     known = (others | (mine & (ranks <= held.at_most))).to_numpy()
-    part = table[known].reset_index(drop=True)
-    kept = [s for s, k in zip(samples, known, strict=True) if k]
     machine = systems.find(held.system)
     assert machine is not None
     own = Stage(f"where.machine.{held.machine}.", "nccl", (held.system,), "many", ("network",))
-    stages = [*_of_machine(STAGES, machine), own]
-    fitted = calibrated(part, kept, systems, stages, bare).libraries["nccl"]
+    stages, begun = _without(_of_machine(STAGES, machine), table, known, bare)
+    part = table[known].reset_index(drop=True)
+    kept = [s for s, k in zip(samples, known, strict=True) if k]
+    fitted = calibrated(part, kept, systems, [*stages, own], begun).libraries["nccl"]
     wanted = [
         s for s, m, r in zip(samples, mine, ranks, strict=True) if m and r in held.predicted and s is not None
     ]
     return _target(held.title, _simulated_errors(wanted, fitted), 0.12, 0.35)
+
+
+def _without(
+    stages: Sequence[Any], table: pd.DataFrame, known: Any, bare: dict[str, Library]
+) -> tuple[list[Any], dict[str, Library]]:
+    """Stages to fit again without some rows, and the libraries with the figures of the others.
+
+    A stage that none of its rows leaves keeps its shipped figures; one that all leave has none.
+    """
+    from sim.calibrate import with_values
+    from sim.libraries import library
+
+    again, begun = [], dict(bare)
+    for stage in stages:
+        mine = stage.rows(table).to_numpy()
+        if (mine & ~known).any():
+            if (mine & known).any():
+                again.append(stage)
+            continue
+        figures = library(stage.library).parameters.figures
+        values = [(path, f.value) for path, f in figures.items() if path.startswith(stage.prefix)]
+        fitted = [(path, v) for path, v in values if figures[path].evidence == "measured"]
+        begun[stage.library] = with_values(begun[stage.library], fitted)
+    return again, begun
 
 
 def _of_machine(stages: Sequence[Any], machine: Any) -> list[Any]:
@@ -227,7 +251,6 @@ def _left_out(
 
     rows = []
     names = sorted(set(table.loc[table["kind"] == "sweep", "system"]))
-    known: dict[tuple[Any, ...], dict[str, Library]] = {}
     for i, name in enumerate(names):
         machine = systems.find(name)
         if machine is None or machine.library not in bare:
@@ -236,17 +259,14 @@ def _left_out(
             report(len(HOLDOUTS) + i, len(HOLDOUTS) + len(names), f"without {name}")
         # Its sisters on the same machine are left out with it.
         sisters = tuple(machine.systems) if machine.name == "polaris" else (name,)
-        stages = [
-            replace(s, systems=tuple(n for n in s.systems if n not in sisters))
-            for s in _of_machine(STAGES, machine)
-        ]
-        stages = [s for s in stages if s.systems]
-        if not stages:
+        known = (~table["system"].isin(sisters)).to_numpy()
+        every = _of_machine(STAGES, machine)
+        stages, begun = _without(every, table, known, bare)
+        if not any((s.rows(table).to_numpy() & known).any() for s in every):
             continue
-        key = tuple(stages)
-        if key not in known:
-            known[key] = calibrated(table, samples, systems, stages, bare).libraries
-        fitted = known[key][machine.library]
+        part = table[known].reset_index(drop=True)
+        kept = [s for s, k in zip(samples, known, strict=True) if k]
+        fitted = calibrated(part, kept, systems, stages, begun).libraries[machine.library]
         chosen = [
             s for s, system in zip(samples, table["system"], strict=True) if system == name and s is not None
         ]
