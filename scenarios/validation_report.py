@@ -153,8 +153,8 @@ def page(table: pd.DataFrame, found: list[Target], left: pd.DataFrame) -> str:
         "Calibration rows are fitted; all other lines are predictions: a hold-out is never seen by the fit "
         "that predicts it, and a system left out is predicted with the figures of its generation of chips "
         "and its kind of network as the other systems give them (the vendor's where no other system has "
-        "any). The bands are no predictions: MetaX's rows are fitted, and the links' shares of Atlas A2 and A3 "
-        "are of the source of their one-sided rows.\n",
+        "any). The bands are no predictions: MetaX's rows are fitted, and the links' shares of Atlas A2 and "
+        "A3 are of the source of their one-sided rows.\n",
         "### A system left out\n",
         _table(
             ["system", "rows", "all sizes", "≥ 1 MiB", "≥ 64 MiB", "p90"],
