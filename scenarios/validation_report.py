@@ -30,7 +30,7 @@ SUBSET = 12
 #: Where the simulator is wrong, and why, as far as it was found out.
 NOTES = """
 - **Polaris and Sirius, below 1 MiB and in NCCL's tree.** Single runs on a shared dragonfly: neighbouring
-  sizes of one sweep differ by factors of up to ten (NCCL 2.21 takes six times 2.18's at 512 KiB).
+  sizes of one sweep differ by factors of up to ten (NCCL 2.21 takes seven times 2.18's at 512 KiB).
   Environment 5 (software matching, another rendezvous) has figures of its own (`where.environment.alcf-5`).
 - **Polaris, all-to-all.** Far below the wire rate for every environment: a software effect of the plugin,
   fitted as the efficiency of grouped sends, not explained.
