@@ -40,6 +40,9 @@ class Cut:
     rounds: int
     jumped: int
     transfers: int
+    events: int = 0
+    solves: int = 0
+    solved: int = 0
 
 
 def run_ahead(

@@ -25,6 +25,7 @@ from sim.fabric import Fabric
 from sim.network import standstill
 from sim.network.contention_free import Cut, run_ahead
 from sim.network.event_loop import EventLoop
+from sim.network.folding import fold
 from sim.network.job import Cost, Finished, Job
 from sim.network.kernels.maxplus import TIERS
 from sim.network.recorder import Recorder
@@ -163,7 +164,7 @@ class FluidNetwork:
         if self._ahead is None:
             return self.loop.advance(until)
         if self._result is None:
-            self._result = run_ahead(self._ahead, self.capacity)
+            self._result = run_ahead(self._ahead, self.capacity) or self._run_folded(self._ahead)
             if self._result is None:
                 job, self._ahead = self._ahead, None
                 self.loop.inject(job, *self._fresh(job))
@@ -176,8 +177,26 @@ class FluidNetwork:
         self._ahead = self._result = None
         return [finished]
 
+    def _run_folded(self, job: Job) -> Cut | None:
+        """Follow a job alone to its end with one chip of each host, if the hosts are all alike."""
+        folded = fold(job, self.capacity)
+        if folded is None:
+            return None
+        loop = EventLoop(self.fabric, self.bundles.narrowest(self.capacity)[0], fast_forward=True)
+        account = np.zeros((folded.job.nodes.size, TIERS + len(self.fabric.tiers)), dtype=np.int64)
+        loop.inject(folded.job, folded.job.arrivals, account, iter(folded.rounds))
+        finished = loop.advance(FOREVER)[0]
+        c = loop.cost
+        return Cut(
+            np.array([finished.at_ps]), finished.account[None, :], loop.carried()[folded.stands_for], None, 0,
+            iter(()), c.rounds, c.jumped, c.transfers * folded.times, c.events, c.solves, c.solved,
+        )  # fmt: skip
+
     def _settle(self, cut: Cut) -> None:
         self._settled += cut.carried
+        self._cost.events += cut.events
+        self._cost.solves += cut.solves
+        self._cost.solved += cut.solved
         self._cost.rounds += cut.rounds
         self._cost.jumped += cut.jumped
         self._cost.transfers += cut.transfers

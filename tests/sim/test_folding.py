@@ -1,0 +1,142 @@
+"""Hosts whose chips all do the same: folded, a job ends at the same picosecond with the same bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import networkx as nx
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import sim
+import topologies
+from sim.network import folding
+from sim.network.folding import fold
+
+folded_by: list[int] = []
+
+
+@pytest.fixture(autouse=True)
+def folds_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small jobs too, and the number of chips that one stood for is noted."""
+    from sim.network import fluid
+
+    folded_by.clear()
+
+    def watched(*arguments: Any) -> Any:
+        found = fold(*arguments)
+        folded_by.append(0 if found is None else found.times)
+        return found
+
+    monkeypatch.setattr(folding, "WORTHWHILE", 0)
+    monkeypatch.setattr(fluid, "fold", watched)
+
+
+def both(graph: Any, size: float, **options: Any) -> tuple[sim.Run, sim.Run]:
+    """A run that may fold, and one in which every transfer is an event."""
+    runs = [sim.all_reduce(graph, size, fast_forward=on, **options) for on in (True, False)]
+    return runs[0], runs[1]
+
+
+def assert_same(graph: Any, size: float, **options: Any) -> None:
+    may, whole = both(graph, size, **options)
+    assert may.finished.at_ps == whole.finished.at_ps
+    np.testing.assert_allclose(may.carried, whole.carried, rtol=1e-9, atol=1e-3)
+    assert may.cost.transfers == whole.cost.transfers
+    assert sum(may.finished.account) == sum(whole.finished.account)
+
+
+# Trees share links between their rounds, so that the contention-free recursion does not serve.
+@pytest.mark.parametrize(
+    ("machine", "chips", "times"),
+    [
+        ("hgx-h100", 32, 8),
+        ("hgx-h100", 256, 8),
+        ("hgx-a100", 64, 8),
+        ("dgx-v100", 32, 0),  # four NICs for eight chips: a turn by two, and channels that turn by one
+        ("mi300x", 64, 8),
+        ("polaris", 32, 0),
+    ],
+)
+def test_channels_that_turn_with_the_host(machine: str, chips: int, times: int) -> None:
+    graph = topologies.machine(machine, chips=chips)
+    assert_same(graph, 2.0**26, algorithm="double_binary_tree", channels="auto", pipeline=8, library="ideal")
+    if times:
+        assert folded_by == [times]
+
+
+def test_a_link_that_stays_bears_all_images() -> None:
+    """Hosts of two chips behind one bridge: its upward link carries what both chips send."""
+    graph = nx.Graph()
+    graph.add_node("switch", kind="switch")
+    for host in range(6):
+        graph.add_node(f"bridge{host}", kind="host", host=host)
+        graph.add_edge(f"bridge{host}", "switch", bandwidth=40e9, latency=1e-6)
+        for place in range(2):
+            graph.add_node((host, place), kind="chip", host=host)
+            graph.add_edge((host, place), f"bridge{host}", bandwidth=50e9, latency=5e-7)
+    assert_same(graph, 2.0**24, algorithm="double_binary_tree", channels="auto", pipeline=4, library="ideal")
+    assert folded_by == [2]
+
+
+def test_a_pod_of_two_rails_folds_by_two_places() -> None:
+    """4,096 chips: the leaves of two rails share spines, so only a turn by two leaves the fabric as it is."""
+    fabric = sim.compile_fabric(topologies.machine("hgx-h100", chips=4096))
+    sim.all_reduce(fabric, 2.0**20, algorithm="double_binary_tree", channels="auto", library="ideal")
+    assert folded_by == [4]
+
+
+@pytest.mark.parametrize("why", ["one channel", "a slow link", "some ranks"])
+def test_what_is_not_alike_is_not_folded(why: str) -> None:
+    graph = topologies.machine("hgx-h100", chips=32)
+    options: dict[str, Any] = {"channels": "auto"}
+    if why == "one channel":
+        options = {}
+    elif why == "a slow link":
+        tail, head, attributes = next(
+            (u, v, a) for u, v, a in graph.edges(data=True) if a["tier"] == "nvlink4"
+        )
+        graph.edges[tail, head]["bandwidth"] = 0.9 * attributes["bandwidth"]
+    else:
+        options["ranks"] = topologies.chips(graph)[:31]
+        options["channels"] = 7
+    assert_same(graph, 2.0**24, algorithm="double_binary_tree", pipeline=4, library="ideal", **options)
+    assert folded_by == [0]
+
+
+def test_somebody_interferes() -> None:
+    """A link that slows down in the middle of a folded job: as if it had never been folded."""
+    ends = []
+    for forward in (True, False):
+        graph = topologies.machine("hgx-h100", chips=32)
+        world = sim.World(graph, library="ideal", fast_forward=forward)
+        done = world.all_reduce(2.0**26, algorithm="double_binary_tree", channels="auto", pipeline=8)
+        tail, head = next((u, v) for u, v, a in graph.edges(data=True) if a["tier"] == "nvlink4")
+
+        def slow(world: Any = world, tail: Any = tail, head: Any = head) -> Any:
+            yield world.env.timeout(2e-4)
+            world.set_link(tail, head, bandwidth=5e9)
+
+        world.process(slow())
+        ends.append((world.run(until=done).at_ps, world.network.carried()))
+    assert folded_by[0] == 8 and ends[0][0] == ends[1][0]
+    np.testing.assert_allclose(ends[0][1], ends[1][1], rtol=1e-9, atol=1e-3)
+
+
+@given(
+    st.sampled_from(
+        ["hgx-h100", "hgx-a100", "mi300x", "gb200-nvl72", "atlas-800t-a2", "longcat-pod", "mtt-s5000"]
+    ),
+    st.sampled_from([16, 32, 48, 72, 144]),
+    st.sampled_from(
+        ["ring", "double_binary_tree", "halving_doubling", "tree", "hierarchical:ring/double_binary_tree"]
+    ),
+    st.sampled_from([1, 2, 4, "auto"]),
+    st.sampled_from([2.0**16, 2.0**24, 12345678.9]),
+)
+@settings(max_examples=60, deadline=None)
+def test_machines_and_algorithms(machine: str, chips: int, name: str, channels: Any, size: float) -> None:
+    graph = topologies.machine(machine, chips=chips)
+    assert_same(graph, size, algorithm=name, channels=channels, library="ideal")
