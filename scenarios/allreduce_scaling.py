@@ -27,7 +27,7 @@ NAME = "allreduce_scaling"
 
 #: Four a family: what a person waits for; ``--machines`` takes any others.
 MACHINES = (
-    "atlas-950", "cloudmatrix384", "atlas-800t-a2", "mtt-s5000",
+    "longcat-pod", "cloudmatrix384", "atlas-950", "atlas-800t-a2",
     "gb200-nvl72", "hgx-h100", "tpu-v5p", "gaudi3",
 )  # fmt: skip
 

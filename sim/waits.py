@@ -61,11 +61,11 @@ def waits_of(round_: Round) -> Waits | None:
         for offsets, ranks in (round_.trees.up, round_.trees.down):
             ends.append(ranks)
             owner.append(np.repeat(np.arange(m), np.diff(offsets)))
+    over = max(int(e.max(initial=0)) for e in ends) + 1
     pairs = np.unique(
-        np.stack([np.concatenate([o.ravel() for o in owner]), np.concatenate([e.ravel() for e in ends])], 1),
-        axis=0,
+        np.concatenate([o.ravel() for o in owner]) * over + np.concatenate([e.ravel() for e in ends])
     )
-    at = _offsets(np.bincount(pairs[:, 0], minlength=m))
+    at = _offsets(np.bincount(pairs // over, minlength=m))
     none = np.zeros(m + 1, dtype=np.int64), np.zeros(0, dtype=np.int64)
     before = none if round_.after is None else round_.after
     if before[1].size and (before[1].min() < 0 or before[1].max() >= m):
@@ -74,7 +74,7 @@ def waits_of(round_: Round) -> Waits | None:
     waiting = np.repeat(np.arange(m), np.diff(before[0]))
     by_first = np.argsort(before[1], kind="stable")
     behind = _offsets(np.bincount(before[1], minlength=m)), waiting[by_first]
-    return Waits((at, pairs[:, 1].copy()), before, behind, _in_order(round_, before, behind))
+    return Waits((at, pairs % over), before, behind, _in_order(round_, before, behind))
 
 
 def _in_order(round_: Round, before: Payload, behind: Payload) -> IntArray:

@@ -6,8 +6,6 @@ domain, else their host, else the scale-out fabric (docs/design.md).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import numpy.typing as npt
 
@@ -16,9 +14,6 @@ from sim.routing.bundles import Bundles
 from sim.routing.paths import Paths, merge
 from sim.schedule import IntArray, Payload
 from topologies.errors import RouteError, nearest
-
-if TYPE_CHECKING:
-    from sim.routing.trees import TreeFinder
 
 __all__ = ["ROUTINGS", "Router"]
 
@@ -106,7 +101,6 @@ class Router:
         self._climbers: dict[bool, _Climber] = {}
         self._domains = bool((fabric.domain >= 0).any())
         self._in: tuple[IntArray, Ints] | None = None
-        self._trees: TreeFinder | None = None
         self.bundles = Bundles.of(fabric)
         if routing == "up_down" and (fabric.level[fabric.rank_nodes] < 0).any():
             raise RouteError(f"routing 'up_down' needs a level on every node; {fabric.name} has none")
@@ -167,9 +161,10 @@ class Router:
         """
         from sim.routing.trees import TreeFinder
 
-        if self._trees is None:
-            self._trees = TreeFinder(self.fabric, self.address)
-        return self._trees.paths(up, down, home)
+        finder = self.fabric.notes.get("trees")
+        if not isinstance(finder, TreeFinder):
+            finder = self.fabric.notes["trees"] = TreeFinder(self.fabric, self.address)
+        return finder.paths(up, down, home)
 
     def _scope(
         self,

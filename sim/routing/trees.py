@@ -15,13 +15,14 @@ a tree in each, with a share of the data by bandwidth.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
 from sim.fabric import KINDS, Fabric
-from sim.routing.paths import Paths
-from sim.schedule import IntArray, Payload
+from sim.routing.paths import Ints, Paths
+from sim.schedule import FloatArray, IntArray, Payload
 from topologies.errors import RouteError
 
 __all__ = ["TreeFinder"]
@@ -30,6 +31,16 @@ SWITCH = KINDS.index("switch")
 
 #: From a node of the tree to the link that leads down to it.
 Tree = dict[int, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Tree:
+    """Links that one transfer holds, their weights, its latency, whether it leaves a domain."""
+
+    link: Ints
+    weight: FloatArray
+    latency_ps: int
+    outside: bool
 
 
 class TreeFinder:
@@ -52,28 +63,35 @@ class TreeFinder:
         self._head: list[int] = fabric.head.tolist()
         self._level: list[int] = fabric.level.tolist()
         self._whole: dict[tuple[int, int], Tree] = {}
+        self._found: dict[tuple[int, bytes, bytes], _Tree] = {}
 
     def paths(self, up: Payload, down: Payload, home: IntArray) -> Paths:
         """Links of m transfers; see `Router.trees`."""
-        links: list[int] = []
-        weights: list[float] = []
-        start, latency, outside = [0], [], []
-        for i in range(home.size):
-            senders = up[1][up[0][i] : up[0][i + 1]].tolist()
-            receivers = down[1][down[0][i] : down[0][i + 1]].tolist()
-            held, slowest, away = self._one(senders, receivers, int(home[i]))
-            links += held
-            weights += held.values()
-            start.append(len(links))
-            latency.append(slowest)
-            outside.append(away)
+        found = [
+            self._known(int(home[i]), up[1][up[0][i] : up[0][i + 1]], down[1][down[0][i] : down[0][i + 1]])
+            for i in range(home.size)
+        ]
+        nothing = _Tree(np.zeros(0, np.int32), np.zeros(0), 0, False)
         return Paths(
-            np.array(start, dtype=np.int64),
-            np.array(links, dtype=np.int32),
-            np.array(weights, dtype=np.float64),
-            np.array(latency, dtype=np.int64),
-            np.array(outside, dtype=np.bool_),
+            np.concatenate([[0], np.cumsum([t.link.size for t in found])]).astype(np.int64),
+            np.concatenate([t.link for t in [*found, nothing]]),
+            np.concatenate([t.weight for t in [*found, nothing]]),
+            np.array([t.latency_ps for t in found], dtype=np.int64),
+            np.array([t.outside for t in found], dtype=np.bool_),
         )
+
+    def _known(self, home: int, up: IntArray, down: IntArray) -> _Tree:
+        """A transfer's tree, found once: the pieces of a pipeline all take the same."""
+        key = (home, up.tobytes(), down.tobytes())
+        if key not in self._found:
+            held, slowest, away = self._one(up.tolist(), down.tolist(), home)
+            self._found[key] = _Tree(
+                np.fromiter(held, dtype=np.int32, count=len(held)),
+                np.fromiter(held.values(), dtype=np.float64, count=len(held)),
+                slowest,
+                away,
+            )
+        return self._found[key]
 
     def _one(self, senders: list[int], receivers: list[int], home: int) -> tuple[dict[int, float], int, bool]:
         """Weight of each link of a transfer, its latency, and whether it leaves a domain."""
