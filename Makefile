@@ -8,7 +8,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 OUT    ?= out
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick lint types bench gallery format clean
+.PHONY: help demo test quick lint types bench gallery docs format clean
 
 help: ## say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,12 +40,15 @@ gallery: $(VENV)/demo.stamp ## the pictures of docs/gallery
 	  PYTHONPATH=. $(BIN)/python $$script docs/gallery/img/$$(basename $$script .py).svg || exit 1; \
 	done
 
+docs: $(VENV)/docs.stamp ## the site, in out/site; warnings are errors
+	PYTHONPATH=. $(BIN)/sphinx-build -W --keep-going -q docs $(OUT)/site
+
 format: $(VENV)/test.stamp ## lay the sources out as `make lint` wants them
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean: ## remove what the targets above made
-	rm -rf $(VENV) $(OUT) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(OUT) docs/api/generated docs/gallery/generated build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -60,4 +63,8 @@ $(VENV)/demo.stamp: requirements.txt pyproject.toml | $(BIN)/python
 
 $(VENV)/test.stamp: requirements-test.txt $(VENV)/demo.stamp
 	$(PIP) -r requirements-test.txt
+	@touch $@
+
+$(VENV)/docs.stamp: requirements-docs.txt $(VENV)/demo.stamp
+	$(PIP) -r requirements-docs.txt
 	@touch $@

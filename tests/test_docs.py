@@ -10,8 +10,13 @@ from typing import Any
 
 import pytest
 
+import sim
+import sim.plots
+import topologies
+from topologies import errors
+
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 
@@ -27,7 +32,7 @@ def blocks(page: Path) -> Iterator[tuple[str, str, int]]:
 PAGES_THAT_RUN = [page for page in PAGES if any(blocks(page))]
 
 
-@pytest.mark.parametrize("page", PAGES_THAT_RUN, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES_THAT_RUN, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_code_of_a_page_runs(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chipweave: Callable[..., Any]
 ) -> None:
@@ -54,7 +59,33 @@ def test_the_first_page_has_both_kinds_of_code() -> None:
     assert {language for language, _, _ in blocks(ROOT / "README.md")} == {"python", "console"}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_public_name_has_its_page() -> None:
+    """docs/api lists what `import sim, topologies` shows, and what pages of the site are made of."""
+    listed = {
+        name for page in (ROOT / "docs" / "api").glob("*.rst")
+        for name in re.findall(r"^   (\w+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    }  # fmt: skip
+    public = {*sim.__all__, *topologies.__all__, *sim.plots.__all__, *errors.__all__} - {"nearest"}
+    assert public - listed == set()
+
+
+def test_every_page_is_on_the_site() -> None:
+    """A page of docs/ that no table of contents names would be found by nobody."""
+    docs = ROOT / "docs"
+    named = set()
+    for page in PAGES:
+        for table in re.findall(
+            r"^:::\{toctree\}\n(.*?)^:::$", page.read_text(encoding="utf-8"), re.M | re.S
+        ):
+            for line in table.splitlines():
+                entry = re.search(r"([\w/-]+)>?$", line)
+                if entry and not line.startswith(":"):
+                    named.add((page.parent / entry[1]).relative_to(docs).as_posix())
+    pages = {page.relative_to(docs).with_suffix("").as_posix() for page in PAGES if docs in page.parents}
+    assert pages - named == {"index"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(page: Path) -> None:
     gone = [
         link for link in LINK.findall(page.read_text(encoding="utf-8")) if not (page.parent / link).exists()
