@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 from docutils import nodes
 from docutils.utils.math import latex2mathml
 from sphinx.application import Sphinx
@@ -25,7 +26,9 @@ root_doc = "index"
 exclude_patterns = ["_templates", "README.md"]
 default_role = "named"
 templates_path = ["_templates"]
-html_static_path = ["_static"]
+# A font with the measures of mathematics: where there is none, browsers draw low brackets.
+MATH_FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSerif.ttf"
+html_static_path = ["_static", str(MATH_FONT)]
 
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
