@@ -42,7 +42,11 @@ from sim.routing import Paths
 from sim.schedule import FloatArray, IntArray
 from sim.transfers import TransferCosts
 
-__all__ = ["LibraryCosts", "Setting", "Steps"]
+__all__ = ["ONE_CHANNEL", "LibraryCosts", "Setting", "Steps"]
+
+
+#: More lanes than any library has channels.
+ONE_CHANNEL = 2**31
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,8 @@ class Setting:
     ranks, hosts : int
         Who takes part.
     lanes : int
-        Channels of the schedule, each simulated on its own.
+        Channels of the schedule, each simulated on its own; `ONE_CHANNEL` where each
+        transfer is a single channel's, whatever the library has.
     mean : bool
         Whether the transfers of a round share the mean of their delays.
     waited : (stages, chunks)

@@ -17,7 +17,7 @@ import numpy as np
 
 from sim import collectives
 from sim.collectives.tree_of_chains import stages_of_tree
-from sim.libraries.costs import Setting
+from sim.libraries.costs import ONE_CHANNEL, Setting
 from sim.libraries.features import Features, Prediction, features_of
 from sim.libraries.hops import hops_of, hosts_among
 from sim.libraries.library import Library
@@ -208,7 +208,9 @@ class Request:
             If there is no such algorithm, or it cannot serve.
         """
         if self.program is not None:
-            setting = Setting("other", self.ranks, self.hosts, sharing=hops_of(self.router.fabric).sharing)
+            # A message of a program is one thread block's.
+            sharing = hops_of(self.router.fabric).sharing
+            setting = Setting("other", self.ranks, self.hosts, lanes=ONE_CHANNEL, sharing=sharing)
             return Built(label, self.program(), setting, None)
         name, given = self._form(label)
         family = self.library.family(label)
