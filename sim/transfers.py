@@ -22,7 +22,7 @@ from sim.routing.paths import Bools, Ints
 from sim.schedule import FloatArray, IntArray, Round
 from sim.waits import Waits, waits_of
 from topologies import memory
-from topologies.errors import CapacityError, ScheduleError
+from topologies.errors import CapacityError, ChipweaveError, ScheduleError
 
 __all__ = ["TICK", "Costs", "Free", "Loaded", "TransferCosts", "duration_ps", "load", "round_costs"]
 
@@ -66,7 +66,14 @@ class TransferCosts:
 
 
 class Costs(Protocol):
-    """A library's software costs, as a network asks for them."""
+    """A library's software costs, as a network asks for them.
+
+    ``separable`` says whether a transfer's costs depend on it alone, not on the others
+    that are asked for with it: then several rounds may be asked for in one go.
+    """
+
+    @property
+    def separable(self) -> bool: ...
 
     def of(self, fabric: Fabric, paths: Paths, payload: FloatArray, reduce: bool) -> TransferCosts:
         """Costs of the transfers that hold ``paths`` with ``payload`` bytes each."""
@@ -77,6 +84,8 @@ class Costs(Protocol):
 
 class Free:
     """No software costs: the ideal library, and what `Costs` means at its simplest."""
+
+    separable = True
 
     def of(self, fabric: Fabric, paths: Paths, payload: FloatArray, reduce: bool) -> TransferCosts:
         """Nothing, no cap, no added bytes."""
@@ -232,19 +241,65 @@ def _batch(
         for r in rounds:
             yield _loaded(r, _routed(r, router, nodes), links, costs)
         return
-    paths = router.route(src, dst)
+    route = router.route(src, dst)
+    together = _together(rounds, nodes.size, route, links, costs) if costs.separable else None
     at = 0
     for r in rounds:
-        first, at = at, at + r.src.size
-        lo, hi = int(paths.start[first]), int(paths.start[at])
-        part = Paths(
-            paths.start[first : at + 1] - lo,
-            paths.link[lo:hi],
-            paths.weight[lo:hi],
-            paths.latency_ps[first:at],
-            paths.outside[first:at],
-        )
-        yield _loaded(r, part, links, costs)
+        mine = slice(at, at + r.src.size)
+        at = mine.stop
+        if together is None:
+            yield _loaded(r, _stretch(route, mine), links, costs)
+        else:
+            part = _stretch(route, mine)
+            held = part if together.paths is route else _stretch(together.paths, mine)
+            yield Loaded(
+                r, part, held, _costs_of(together.costs, mine), together.ideal_ps[mine], together.tier[mine]
+            )
+
+
+def _together(rounds: list[Round], ranks: int, route: Paths, links: _Links, costs: Costs) -> Loaded | None:
+    """Plain rounds as one, the ranks of each apart from those of the others; None where that cannot be.
+
+    Small rounds cost little more than the calls of numpy: a thousand together cost what one does.
+    """
+    first = rounds[0]
+    plain = all(
+        r.reduce == first.reduce and r.after is None and r.seconds is None and r.adds is None for r in rounds
+    )
+    if not plain or len(rounds) == 1:
+        return None
+    apart = np.repeat(np.arange(len(rounds)) * ranks, [r.src.size for r in rounds])
+    whole = Round(
+        np.concatenate([r.src for r in rounds]) + apart,
+        np.concatenate([r.dst for r in rounds]) + apart,
+        np.concatenate([r.bytes for r in rounds]),
+        first.reduce,
+        max(r.repeat for r in rounds),
+    )
+    try:
+        return _loaded(whole, route, links, costs)
+    except ChipweaveError:
+        return None  # one by one, so that the message names the round
+
+
+def _stretch(paths: Paths, which: slice) -> Paths:
+    """The paths of some consecutive transfers."""
+    lo, hi = int(paths.start[which.start]), int(paths.start[which.stop])
+    return Paths(
+        paths.start[which.start : which.stop + 1] - lo,
+        paths.link[lo:hi],
+        paths.weight[lo:hi],
+        paths.latency_ps[which],
+        paths.outside[which],
+    )
+
+
+def _costs_of(found: TransferCosts, which: slice) -> TransferCosts:
+    """The costs of some consecutive transfers."""
+    latency = None if found.latency_ps is None else found.latency_ps[which]
+    return TransferCosts(
+        found.overhead_ps[which], found.cap[which], found.wire_bytes[which], found.reduce_ps[which], latency
+    )
 
 
 def _routed(r: Round, router: Router, nodes: IntArray) -> Paths:
@@ -275,7 +330,9 @@ def round_costs(round_: Round, paths: Paths, fabric: Fabric, costs: Costs) -> Tr
     found = costs.of(fabric, paths, round_.bytes, round_.reduce and round_.trees is None)
     if not found.reduce_ps.any() or round_.after is not None:
         return found
-    arriving = np.bincount(round_.dst, weights=round_.bytes).astype(np.float64)[round_.dst]
+    # Numbered anew: several small rounds of many ranks may stand here as one.
+    _, receiver = np.unique(round_.dst, return_inverse=True)
+    arriving = np.bincount(receiver, weights=round_.bytes).astype(np.float64)[receiver]
     if (arriving == round_.bytes).all():
         return found
     return replace(found, reduce_ps=costs.of(fabric, paths, arriving, True).reduce_ps)

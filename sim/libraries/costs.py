@@ -181,6 +181,11 @@ class LibraryCosts:
     steps: Steps
     efficient: bool
 
+    @property
+    def separable(self) -> bool:
+        """Whether each transfer has its own delay, not the mean of its round."""
+        return not self.steps.mean[0]
+
     def of(self, fabric: Fabric, paths: Paths, payload: FloatArray, reduce: bool) -> TransferCosts:
         """Overheads, rate caps, wire bytes and reductions of m transfers."""
         steps, count = self.steps, payload.size

@@ -12,7 +12,7 @@ from sim.clock import FOREVER, PS_PER_SECOND
 from sim.fabric import Fabric
 from sim.network.arena import Arena
 from sim.network.job import Cost, Finished, Job
-from sim.network.kernels import events, state
+from sim.network.kernels import events, loading, state
 from sim.network.kernels.maxplus import TIERS
 from sim.network.recorder import Recorder
 from sim.network.standstill import Held
@@ -22,11 +22,17 @@ from topologies.errors import CapacityError
 
 __all__ = ["EventLoop"]
 
-#: Transfers loaded ahead of the ranks.
-LOOKAHEAD = 65_536
+#: Transfers loaded ahead of the ranks, or as many as there are ranks: few, so that
+#: they are still in the processor's cache when their time comes.
+LOOKAHEAD = 4096
+
+#: Spans of constant rate that the log has room for, or more where many transfers are loaded.
+LOG = 65_536
 
 #: Instants between two looks at the keyboard: about a tenth of a second.
 BUDGET = 100_000
+
+NONE = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(slots=True, eq=False)
@@ -82,6 +88,7 @@ class EventLoop:
         self._arenas = {
             name: Arena(0) for name in ("transfer", "entry", "rank", "round", "row", "part", "fan")
         }
+        self._fitted: tuple[int, ...] = ()
         self.state = state.new_state(capacity, self._columns)
         self.state.counters[state.FORWARD] = fast_forward
         if recorder is not None:
@@ -225,8 +232,8 @@ class EventLoop:
 
     def _load(self, running: _Running, repetition: int = 0) -> None:
         """Load rounds until enough are ahead of the ranks, or all are."""
-        ahead = 0
-        while not running.complete and (ahead == 0 or ahead < LOOKAHEAD):
+        ahead, wanted = 0, max(LOOKAHEAD, running.job.nodes.size)
+        while not running.complete and (ahead == 0 or ahead < wanted):
             one = next(running.later, None)
             if one is None:
                 running.complete = True
@@ -255,34 +262,15 @@ class EventLoop:
             ranks=p if watched else 0,
         )
         s = self.state
-        t = s.transfers[place.transfer : place.transfer + m]
-        t[:] = 0
-        t[:, state.SRC], t[:, state.DST], t[:, state.ROUND_OF] = (
-            running.first + r.src,
-            running.first + r.dst,
-            q,
-        )
-        t[:, state.OVERHEAD], t[:, state.LATENCY] = one.costs.overhead_ps, one.paths.latency_ps
-        t[:, state.REDUCE], t[:, state.IDEAL], t[:, state.TIER] = one.costs.reduce_ps, one.ideal_ps, one.tier
-        t[:, state.ENTRY], t[:, state.ENTRIES] = place.entry + one.paths.start[:-1], np.diff(one.paths.start)
-        x = s.flows[place.transfer : place.transfer + m]
-        x[:] = 0
-        x[:, state.PAYLOAD], x[:, state.CAP] = one.costs.wire_bytes, one.costs.cap
-        e = s.entries[place.entry : place.entry + one.entries()]
-        e[:, state.LINK] = one.paths.link
-        e[:, state.OWNER] = np.repeat(np.arange(place.transfer, place.transfer + m), np.diff(one.paths.start))
-        s.weights[place.entry : place.entry + one.entries()] = one.paths.weight
-        if one.waits is None:
-            ends = np.concatenate([r.src, r.dst])
-            whose = np.tile(np.arange(m), 2)
-        else:
-            ends = one.waits.ends[1]
-            whose = np.repeat(np.arange(m), np.diff(one.waits.ends[0]))
+        src, dst = np.ascontiguousarray(r.src), np.ascontiguousarray(r.dst)
+        loading.place_transfers(
+            s, place.transfer, place.entry, running.first, q, src, dst, one.costs.overhead_ps,
+            one.paths.latency_ps, one.costs.reduce_ps, one.ideal_ps, one.tier, one.costs.wire_bytes,
+            one.costs.cap, one.paths.start, one.paths.link, one.paths.weight,
+        )  # fmt: skip
+        at, ends = (NONE, NONE) if one.waits is None else one.waits.ends
+        loading.place_parts(s, place.transfer, place.row, place.part, p, src, dst, at, ends)
         self._place_fan(running, place)
-        order = np.argsort(ends, kind="stable")
-        s.parts[place.part : place.part + ends.size] = place.transfer + whose[order]
-        s.starts[place.row] = place.part
-        s.starts[place.row + 1 : place.row + p + 1] = place.part + np.cumsum(np.bincount(ends, minlength=p))
         watch = running.first + int(r.src[0]) if watched else -1
         left = m * (r.repeat - repetition)
         s.rounds[q] = r.repeat, left, state.UNKNOWN, place.row, place.transfer, m, running.first, p, watch
@@ -324,9 +312,11 @@ class EventLoop:
     def _free(self, running: _Running, q: int) -> None:
         one = running.live.pop(q)
         m, p = one.loaded.round.src.size, running.job.nodes.size
-        mine = slice(one.transfer, one.transfer + m)
-        through = self.state.transfers[mine, state.DONE] * one.loaded.costs.wire_bytes
-        self._settled += _on_links(one.loaded, through, self._settled.size)
+        paths = one.loaded.paths
+        loading.settle_round(
+            self.state, one.transfer, one.loaded.costs.wire_bytes, paths.start, paths.link, paths.weight,
+            self._settled,
+        )  # fmt: skip
         self._arenas["transfer"].give(one.transfer, m)
         self._arenas["entry"].give(one.entry, one.loaded.entries())
         self._arenas["row"].give(one.row, p + 1)
@@ -364,7 +354,7 @@ class EventLoop:
                 np.column_stack([number, log[:, state.SLOT] - first, rest]), s.log_rate[:noted].copy()
             )
             s.counters[state.LOGGED] = 0
-        wanted = max(4 * s.transfers.shape[0], LOOKAHEAD)
+        wanted = max(4 * s.transfers.shape[0], LOG)
         if s.log.shape[0] < wanted:
             self.state = s._replace(log=np.zeros((wanted, 5), np.int64), log_rate=np.zeros(wanted))
 
@@ -379,6 +369,10 @@ class EventLoop:
     ) -> None:
         """Grow the arrays to what the arenas have given out."""
         size = {name: arena.size for name, arena in self._arenas.items()}
+        asked = (*size.values(), jobs, reducing, fanned, watched, ranks)
+        if asked == self._fitted:
+            return
+        self._fitted = asked
         s, transfers = self.state, size["transfer"]
         rows = max(2, transfers) if reducing or s.row.shape[0] > 1 else 1
         fans = max(2, transfers) if fanned or s.fans.shape[0] > 1 else 1
@@ -403,7 +397,11 @@ class EventLoop:
             return
         needed = 5 * transfers + 3 * ranks + 256
         if self.state.calendar.shape[0] < needed:
-            self.state = self.state._replace(calendar=np.zeros((2 * needed, 6), np.int64))
+            self.state = self.state._replace(
+                calendar=np.zeros((2 * needed, 4), np.int32),
+                heap_when=np.zeros(2 * needed, np.int64),
+                heap_batch=np.zeros(2 * needed, np.int32),
+            )
         events.rebuild(self.state)
 
 

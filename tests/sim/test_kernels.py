@@ -28,16 +28,20 @@ from tests.sim.strategies import graphs
 
 def empty_calendar(room: int) -> Any:
     s = state.new_state(np.ones(1), 5)
-    s = s._replace(calendar=np.zeros((room, s.calendar.shape[1]), np.int64))
+    s = s._replace(
+        calendar=np.zeros((room, s.calendar.shape[1]), np.int32),
+        heap_when=np.zeros(room, np.int64),
+        heap_batch=np.zeros(room, np.int32),
+    )
     calendar.clear(s)
     return s
 
 
 def take_instant(s: Any) -> tuple[int, list[tuple[int, int]]]:
     """The earliest instant, with all batches that stand for it, as (what, kind)."""
-    when = int(s.calendar[s.calendar[0, state.HEAP], state.WHEN])
+    when = int(calendar.earliest(s))
     found = []
-    while s.counters[state.HEAP_SIZE] > 0 and s.calendar[s.calendar[0, state.HEAP], state.WHEN] == when:
+    while calendar.earliest(s) == when:
         record = calendar.take(s)
         while record >= 0:
             found.append((int(s.calendar[record, state.WHAT]), int(s.calendar[record, state.KIND])))
@@ -60,6 +64,7 @@ def test_the_calendar_is_a_heap(seed: int, span: int) -> None:
             heapq.heappush(twin, (when, step, step % 4))
         elif twin:
             now, found = take_instant(s)
+            s.counters[state.NOW] = now
             expected = [heapq.heappop(twin)]
             while twin and twin[0][0] == expected[0][0]:
                 expected.append(heapq.heappop(twin))
@@ -70,6 +75,7 @@ def test_the_calendar_is_a_heap(seed: int, span: int) -> None:
 
 def test_a_calendar_can_be_filled_and_emptied_again_and_again() -> None:
     s = empty_calendar(32)
+    s.counters[state.NOW] = -1
     for turn in range(50):
         for i in range(32):
             calendar.push(s, turn * 100 + i * 7 % 32, i, 0)
@@ -77,7 +83,7 @@ def test_a_calendar_can_be_filled_and_emptied_again_and_again() -> None:
         assert [take_instant(s) for _ in range(32)] == [
             (turn * 100 + k, [(next(i for i in range(32) if i * 7 % 32 == k), 0)]) for k in range(32)
         ]
-        assert s.counters[state.HEAP_SIZE] == 0
+        assert calendar.earliest(s) == FOREVER
 
 
 def test_records_out_of_date_do_nothing() -> None:

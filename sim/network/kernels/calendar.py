@@ -1,38 +1,44 @@
 """The event calendar: instants in order, and what happens at each.
 
-A binary heap of *batches*; a batch is one instant and a linked list of
-records (what, kind). Records for an instant that was used lately join its batch
-through a small direct-mapped table, so that lockstep (thousands of events at
-one instant) costs one heap entry. Two batches may stand for one instant; they
-are taken one after the other. A record that is out of date stays and is
-recognised when it is taken.
+A heap of *batches*; a batch is one instant and a linked list of records (what,
+kind). Records for an instant that was used lately join its batch through a small
+direct-mapped table, so that lockstep (thousands of events at one instant) costs one
+heap entry. Two batches may stand for one instant; they are taken one after the
+other. A record that is out of date stays and is recognised when it is taken.
 
-Columns of ``state.calendar``: HEAP (batch numbers in heap order), WHEN and HEAD
-of a batch (its instant, -1 if free, and first record; a free batch's HEAD is the
-next free one), WHAT, KIND and FOLLOWING of a record.
+What is to happen at the present instant needs no heap: its records form a list of
+their own, TODAY.
+
+The heap has four children to a node, ``4 i + 1 ... 4 i + 4``: half as deep as with
+two, and the four instants that are compared lie side by side. ``heap_when`` and
+``heap_batch`` are its two columns. Columns of ``calendar``: HEAD, the first record of
+a batch (of a free one, the next free one), and WHAT, KIND and FOLLOWING of a record.
+Columns of ``recent``: WHEN (-1: nothing) and BATCH.
 """
 
 from __future__ import annotations
 
+from sim.clock import FOREVER
 from sim.compiled import inlined, lean
 from sim.network.kernels.state import (
+    BATCH,
     FOLLOWING,
     FREE_BATCH,
     FREE_RECORD,
     HEAD,
-    HEAP,
     HEAP_SIZE,
     KIND,
+    NOW,
     RECENT,
-    RECENT_SIZE,
     RECORDS_LEFT,
+    TODAY,
     WHAT,
     WHEN,
     Int,
     State,
 )
 
-__all__ = ["clear", "push", "release", "take"]
+__all__ = ["clear", "earliest", "push", "release", "take"]
 
 
 @lean
@@ -40,15 +46,21 @@ def clear(s: State) -> None:
     """Forget everything."""
     c = s.calendar
     for i in range(c.shape[0]):
-        c[i, WHEN] = -1
         c[i, HEAD] = i + 1
         c[i, FOLLOWING] = i + 1
-    for i in range(RECENT_SIZE):
-        s.counters[RECENT + i] = 0
+    for i in range(RECENT):
+        s.recent[i, WHEN] = -1
+    s.counters[TODAY] = -1
     s.counters[HEAP_SIZE] = 0
     s.counters[FREE_BATCH] = 0
     s.counters[FREE_RECORD] = 0
     s.counters[RECORDS_LEFT] = c.shape[0]
+
+
+@inlined
+def place(when: Int) -> Int:
+    """Where in the table of recent instants this one stands."""
+    return (when ^ (when >> 8) ^ (when >> 16)) & (RECENT - 1)
 
 
 @inlined
@@ -60,52 +72,73 @@ def push(s: State, when: Int, what: Int, kind: Int) -> None:
     n[RECORDS_LEFT] -= 1
     c[record, WHAT] = what
     c[record, KIND] = kind
-    slot = RECENT + ((when ^ (when >> 8) ^ (when >> 16)) & (RECENT_SIZE - 1))
-    batch = n[slot]
-    if c[batch, WHEN] == when:
+    if when == n[NOW]:
+        c[record, FOLLOWING] = n[TODAY]
+        n[TODAY] = record
+        return
+    slot = place(when)
+    if s.recent[slot, WHEN] == when:
+        batch = s.recent[slot, BATCH]
         c[record, FOLLOWING] = c[batch, HEAD]
         c[batch, HEAD] = record
         return
     batch = n[FREE_BATCH]
     n[FREE_BATCH] = c[batch, HEAD]
-    c[batch, WHEN] = when
     c[batch, HEAD] = record
     c[record, FOLLOWING] = -1
-    n[slot] = batch
+    s.recent[slot, WHEN] = when
+    s.recent[slot, BATCH] = batch
     at = n[HEAP_SIZE]
     n[HEAP_SIZE] = at + 1
+    key, heap = s.heap_when, s.heap_batch
     while at > 0:
-        up = (at - 1) >> 1
-        if c[c[up, HEAP], WHEN] <= when:
+        up = (at - 1) >> 2
+        if key[up] <= when:
             break
-        c[at, HEAP] = c[up, HEAP]
+        key[at], heap[at] = key[up], heap[up]
         at = up
-    c[at, HEAP] = batch
+    key[at], heap[at] = when, batch
+
+
+@inlined
+def earliest(s: State) -> Int:
+    """When the next record is due; `FOREVER` if there is none."""
+    if s.counters[TODAY] >= 0:
+        return s.counters[NOW]
+    return s.heap_when[0] if s.counters[HEAP_SIZE] > 0 else FOREVER
 
 
 @inlined
 def take(s: State) -> Int:
-    """Remove the earliest batch from the heap and give its first record."""
+    """Remove a batch of the earliest instant and give its first record."""
     c, n = s.calendar, s.counters
-    batch = c[0, HEAP]
+    if n[TODAY] >= 0:
+        record = n[TODAY]
+        n[TODAY] = -1
+        return record
+    key, heap = s.heap_when, s.heap_batch
+    batch = heap[0]
+    slot = place(key[0])
+    if s.recent[slot, BATCH] == batch:
+        s.recent[slot, WHEN] = -1
     size = n[HEAP_SIZE] - 1
     n[HEAP_SIZE] = size
-    moving = c[size, HEAP]
-    key = c[moving, WHEN]
+    moved, moved_batch = key[size], heap[size]
     at = 0
     while True:
-        down = 2 * at + 1
+        down = 4 * at + 1
         if down >= size:
             break
-        if down + 1 < size and c[c[down + 1, HEAP], WHEN] < c[c[down, HEAP], WHEN]:
-            down += 1
-        if c[c[down, HEAP], WHEN] >= key:
+        least = key[down]
+        for other in range(down + 1, min(down + 4, size)):
+            if key[other] < least:
+                down, least = other, key[other]
+        if least >= moved:
             break
-        c[at, HEAP] = c[down, HEAP]
+        key[at], heap[at] = least, heap[down]
         at = down
-    c[at, HEAP] = moving
+    key[at], heap[at] = moved, moved_batch
     record = c[batch, HEAD]
-    c[batch, WHEN] = -1
     c[batch, HEAD] = n[FREE_BATCH]
     n[FREE_BATCH] = batch
     return record

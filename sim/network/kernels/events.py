@@ -27,9 +27,10 @@ from __future__ import annotations
 
 import math
 
+from sim.clock import FOREVER
 from sim.compiled import inlined, lean
 from sim.network.kernels import maxmin
-from sim.network.kernels.calendar import clear, push, release, take
+from sim.network.kernels.calendar import clear, earliest, push, release, take
 from sim.network.kernels.maxplus import CAPPED, CONTENTION, TIERS
 from sim.network.kernels.maxplus import LATENCY as LATENCY_SPENT
 from sim.network.kernels.maxplus import OVERHEAD as OVERHEAD_SPENT
@@ -61,8 +62,6 @@ from sim.network.kernels.state import (
     FINISHED,
     FIRST,
     FORWARD,
-    HEAP,
-    HEAP_SIZE,
     IDEAL,
     IDLE,
     JOB,
@@ -116,7 +115,6 @@ from sim.network.kernels.state import (
     WATCH,
     WATCHED,
     WHAT,
-    WHEN,
     Float,
     Int,
     State,
@@ -164,12 +162,12 @@ def dirty(s: State, f: Int) -> None:
     if s.transfers[f, MARK] != WAITING:
         s.transfers[f, MARK] = WAITING
         if s.counters[DIRTY] == s.changed.size:
-            compact(s)
+            make_room(s)
         s.changed[s.counters[DIRTY]] = f
         s.counters[DIRTY] += 1
 
 
-@lean
+@inlined
 def compact(s: State) -> None:
     """Keep each dirty transfer that is still active, once."""
     kept = 0
@@ -182,6 +180,12 @@ def compact(s: State) -> None:
     for j in range(kept):
         s.transfers[s.changed[j], MARK] = WAITING
     s.counters[DIRTY] = kept
+
+
+@lean
+def make_room(s: State) -> None:
+    """`compact`, out of the way of those who hardly ever need it."""
+    compact(s)
 
 
 @inlined
@@ -397,7 +401,7 @@ def happen(s: State, what: Int, kind: Int) -> None:
         part_done(s, s.transfers[what, DST], row, s.flows[what, LAG])
 
 
-@lean
+@inlined
 def apply(s: State, members: Int) -> bool:
     """Give the solved transfers their new rates and ends. False: beyond all time."""
     now, lag = s.counters[NOW], s.instant[0]
@@ -468,8 +472,8 @@ def run(s: State, until: Int, budget: Int) -> Int:
         if counters[STALLS]:
             counters[STALLS] = 0
             return LOAD
-        more = counters[HEAP_SIZE] > 0
-        if counters[DIRTY] > 0 and not (more and s.calendar[s.calendar[0, HEAP], WHEN] <= counters[NOW]):
+        when = earliest(s)
+        if counters[DIRTY] > 0 and when > counters[NOW]:
             if counters[RECORDS_LEFT] < 2 * s.transfers.shape[0] + 64:
                 return CROWDED
             compact(s)
@@ -489,9 +493,8 @@ def run(s: State, until: Int, budget: Int) -> Int:
         if counters[JOBS_DONE] > 0:
             counters[JOBS_DONE] = 0
             return COMPLETED
-        if not more:
+        if when == FOREVER:
             return EMPTY
-        when = s.calendar[s.calendar[0, HEAP], WHEN]
         if when > until:
             if until > counters[NOW]:
                 counters[NOW] = until

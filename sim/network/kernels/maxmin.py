@@ -21,7 +21,7 @@ changes by less keeps its old value.
 
 from __future__ import annotations
 
-from sim.compiled import inlined, lean
+from sim.compiled import inlined
 from sim.network.kernels.state import (
     AFTER,
     BEFORE,
@@ -113,7 +113,7 @@ def settle(s: State, f: Int, rate: Float, limit: Int) -> None:
         s.lists[l, UNSETTLED] -= 1
 
 
-@lean
+@inlined
 def fill(s: State, members: Int, stamp: Int) -> Int:
     """Progressive filling of the first ``members`` of ``changed`` against the others.
 
@@ -211,7 +211,7 @@ def fill(s: State, members: Int, stamp: Int) -> Int:
     return count
 
 
-@lean
+@inlined
 def join(s: State, members: Int, count: Int, stamp: Int) -> Int:
     """Add to ``changed`` everyone whose certificate the members have broken.
 
@@ -253,7 +253,7 @@ def join(s: State, members: Int, count: Int, stamp: Int) -> Int:
     return grown
 
 
-@lean
+@inlined
 def solve(s: State, members: Int) -> Int:
     """New rates in ``trial`` for all who change; returns how many.
 

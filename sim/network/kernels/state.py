@@ -68,7 +68,11 @@ REPEAT, LEFT, NEXT, ROW, FIRST_TRANSFER, COUNT, BASE, MEMBERS, WATCH = range(9)
 UNKNOWN, LAST = -1, -2
 
 # calendar: see `calendar`.
-HEAP, WHEN, HEAD, WHAT, KIND, FOLLOWING = range(6)
+HEAD, WHAT, KIND, FOLLOWING = range(4)
+WHEN, BATCH = range(2)
+
+#: Instants that the calendar's table of recent ones holds, a power of two.
+RECENT = 256
 
 # fans: for transfers with an order or ends of their own, by slot: how many arrivals
 # make one ready (0: plain, its sender and its receiver do), its ends (rank slots) and
@@ -78,13 +82,12 @@ NEEDED, ENDS_FROM, ENDS_TO, BEHIND_FROM, BEHIND_TO = range(5)
 # jobs: ranks not through, ranks stalled, when the last one was through.
 RANKS_LEFT, RANKS_STALLED, ENDED = range(3)
 
-# counters: scalars of the loop, then the calendar's table of recent instants.
+# counters: scalars of the loop.
 (
     NOW, EVENTS, SOLVES, STAMP, SOLVED, DIRTY, THROUGH, BUSY, JOBS_DONE, STALLS, WATCHED, JUMPED, FORWARD,
     HEAP_SIZE, FREE_BATCH, FREE_RECORD, RECORDS_LEFT, SAVED_AT, SAVED_REPETITION, SAVED_ROUND, STRANGERS,
-    LOGGED,
-) = range(22)  # fmt: skip
-RECENT, RECENT_SIZE = 32, 256
+    LOGGED, TODAY,
+) = range(23)  # fmt: skip
 
 # log: spans of constant rate of transfers, where somebody records them. Slot,
 # repetition, from when to when (picoseconds), whether the transfer then ended.
@@ -117,7 +120,10 @@ class State(NamedTuple):
     rounds: IntArray
     starts: IntArray
     parts: IntArray
-    calendar: IntArray
+    calendar: npt.NDArray[np.int32]
+    heap_when: IntArray
+    heap_batch: npt.NDArray[np.int32]
+    recent: IntArray
     jobs: IntArray
     counters: IntArray
     changed: IntArray
@@ -146,9 +152,9 @@ def new_state(capacity: FloatArray, columns: int) -> State:
     lists[:, FIRST] = -1
     room = np.zeros((links, 3))
     room[:, CAPACITY] = capacity
-    counters = whole(RECENT + RECENT_SIZE)
+    counters = whole(TODAY + 1)
     counters[STAMP] = 2
-    counters[SAVED_ROUND] = -1
+    counters[SAVED_ROUND] = counters[TODAY] = -1
     return State(
         transfers=whole(0, 19),
         flows=np.zeros((0, 7)),
@@ -163,7 +169,10 @@ def new_state(capacity: FloatArray, columns: int) -> State:
         rounds=whole(0, 9),
         starts=whole(0),
         parts=whole(0),
-        calendar=whole(0, 6),
+        calendar=np.zeros((0, 4), np.int32),
+        heap_when=whole(0),
+        heap_batch=np.zeros(0, np.int32),
+        recent=whole(RECENT, 2),
         jobs=whole(0, 3),
         counters=counters,
         changed=whole(0),
