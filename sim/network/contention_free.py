@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from sim.clock import FOREVER
 from sim.network.job import Job
 from sim.network.kernels import fans, maxplus
+from sim.network.kernels.moves import CONFLICT, HORIZON, TIERS, Ahead, Moves
 from sim.schedule import FloatArray, IntArray
 from sim.transfers import Loaded, load
 
@@ -68,33 +68,38 @@ def run_ahead(
     """
     fabric = job.router.fabric
     links = fabric.links
-    reach = job.arrivals.copy()
-    account = np.zeros((reach.size, maxplus.TIERS + len(fabric.tiers)), dtype=np.int64)
-    busy = np.zeros(links, dtype=np.int64)
-    used_by = np.full(links, -1, dtype=np.int64)
-    carried = np.zeros(links)
-    counts = np.zeros(2, dtype=np.int64)
+    x = Ahead(
+        job.arrivals.copy(),
+        np.zeros((job.arrivals.size, TIERS + len(fabric.tiers)), dtype=np.int64),
+        np.zeros(links, dtype=np.int64),
+        np.full(links, -1, dtype=np.int64),
+        np.zeros(links),
+        np.zeros(2, dtype=np.int64),
+    )
     loaded = load(job.rounds(), job.router, job.nodes, capacity, job.costs)
     rounds = jumped = transfers = 0
     for number, one in enumerate(loaded):
         r, paths, costs = one.round, one.paths, one.costs
-        transfers_and_paths: Any = (
+        moves = Moves(
             r.src, r.dst, costs.overhead_ps, paths.latency_ps, one.ideal_ps, costs.reduce_ps, one.tier,
-            costs.wire_bytes, paths.start, paths.link, paths.weight, r.repeat, horizon,
+            costs.wire_bytes, paths.start, paths.link, paths.weight,
         )  # fmt: skip
-        written: Any = (strict, number, reach, account, busy, used_by, carried, counts)
         if one.waits is None:
-            status = maxplus.repeat_round(*transfers_and_paths, *(jump, *written))
+            status = maxplus.repeat_round(moves, r.repeat, horizon, jump, strict, number, x)
         elif strict and r.after is not None:
             return None  # within such a round links are shared one after the other: events tell
         else:
             w = one.waits
-            status = fans.fanned_round(w.order, *w.ends, *w.before, *transfers_and_paths, *written)
-        if status == maxplus.CONFLICT:
+            status = fans.fanned_round(
+                w.order, *w.ends, *w.before, moves, r.repeat, horizon, strict, number, x
+            )
+        if status == CONFLICT:
             return None
-        rounds += int(counts[0])
-        jumped += int(counts[1])
-        transfers += int(counts[0]) * r.src.size
-        if status == maxplus.HORIZON:
-            return Cut(reach, account, carried, one, int(counts[0]), loaded, rounds, jumped, transfers)
-    return Cut(reach, account, carried, None, 0, loaded, rounds, jumped, transfers)
+        rounds += int(x.counts[0])
+        jumped += int(x.counts[1])
+        transfers += int(x.counts[0]) * r.src.size
+        if status == HORIZON:
+            return Cut(
+                x.reach, x.account, x.carried, one, int(x.counts[0]), loaded, rounds, jumped, transfers
+            )
+    return Cut(x.reach, x.account, x.carried, None, 0, loaded, rounds, jumped, transfers)

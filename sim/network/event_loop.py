@@ -13,7 +13,7 @@ from sim.fabric import Fabric
 from sim.network.arena import Arena
 from sim.network.job import Cost, Finished, Job
 from sim.network.kernels import events, loading, state
-from sim.network.kernels.maxplus import TIERS
+from sim.network.kernels.moves import TIERS
 from sim.network.recorder import Recorder
 from sim.network.standstill import Held
 from sim.schedule import FloatArray, IntArray

@@ -27,7 +27,7 @@ from sim.network.contention_free import Cut, run_ahead
 from sim.network.event_loop import EventLoop
 from sim.network.folding import fold
 from sim.network.job import Cost, Finished, Job
-from sim.network.kernels.maxplus import TIERS
+from sim.network.kernels.moves import TIERS
 from sim.network.recorder import Recorder
 from sim.routing.bundles import Bundles
 from sim.schedule import FloatArray

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import sim
 import topologies
 from sim.clock import FOREVER
-from sim.network.kernels import calendar, events, maxplus, state
+from sim.network.kernels import calendar, events, maxplus, moves, state
 from sim.routing import Router
 from sim.routing.kernels import copy_pieces
 from tests.sim.strategies import graphs
@@ -156,15 +156,16 @@ def rounds(draw: st.DrawFn) -> dict[str, Any]:
 
 def fast_round(case: dict[str, Any], repeat: int, horizon: int, jump: bool) -> tuple[Any, ...]:
     m, p = case["src"].size, case["reach"].size
-    reach, account = case["reach"].copy(), np.zeros((p, maxplus.TIERS + 1), np.int64)
-    carried, counts = np.zeros(m), np.zeros(2, np.int64)
-    status = maxplus.repeat_round(
+    transfers = moves.Moves(
         case["src"], case["dst"], case["overhead"], case["latency"], case["ideal"], case["reduce"],
         np.zeros(m, np.int64), np.full(m, 3.0), np.arange(m + 1), np.arange(m, dtype=np.int32), np.ones(m),
-        repeat, horizon, jump, False, 0, reach, account, np.zeros(m, np.int64), np.full(m, -1),
-        carried, counts,
     )  # fmt: skip
-    return status, reach, account, carried, counts
+    x = moves.Ahead(
+        case["reach"].copy(), np.zeros((p, moves.TIERS + 1), np.int64), np.zeros(m, np.int64),
+        np.full(m, -1), np.zeros(m), np.zeros(2, np.int64),
+    )  # fmt: skip
+    status = maxplus.repeat_round(transfers, repeat, horizon, jump, False, 0, x)
+    return status, x.reach, x.account, x.carried, x.counts
 
 
 @given(rounds(), st.sampled_from([1, 2, 7, 60, 301]), st.sampled_from([200, 3000, FOREVER]), st.booleans())
@@ -176,12 +177,44 @@ def test_repeated_rounds_are_the_recursion(
     status, got, account, carried, counts = fast_round(case, repeat, horizon, jump)
     assert got.tolist() == reach
     assert counts[0] == done
-    assert status == (maxplus.DONE if done == repeat else maxplus.HORIZON)
+    assert status == (moves.DONE if done == repeat else moves.HORIZON)
     assert carried.tolist() == [3.0 * done] * case["src"].size
     assert jump or counts[1] == 0
     # Causes sum up to the time since a rank on the critical path arrived.
     for r in range(len(reach)):
         assert any(reach[r] - account[r].sum() == start for start in case["reach"])
+
+
+@given(
+    st.integers(0, 2**32),
+    st.integers(3, 70),
+    st.sampled_from([2, 3, 17, 90, 400]),
+    st.sampled_from([250, 2500, FOREVER]),
+)
+@settings(max_examples=200)
+def test_following_the_fronts_is_as_good_as_doing_everything(
+    seed: int, p: int, repeat: int, horizon: int
+) -> None:
+    """Rings with plateaus of equal hops, and chords: the same times, accounts and bytes as without jumps."""
+    rng = np.random.default_rng(seed)
+    src = np.arange(p)
+    dst = (src + 1) % p
+    if rng.random() < 0.4:
+        chords = rng.integers(0, p, p // 3)
+        src, dst = np.append(src, chords), np.append(dst, (chords + rng.integers(1, p)) % p)
+    m = src.size
+    lengths = np.array([2, 4, 6])[: rng.integers(1, 4)]
+    case = {
+        "src": src, "dst": dst, "overhead": np.zeros(m, np.int64), "latency": rng.choice(lengths, m),
+        "ideal": np.full(m, 3), "reduce": np.full(m, rng.integers(0, 2)) * rng.choice([1, 1, 5], m),
+        "reach": rng.integers(0, rng.choice([1, 40]), p),
+    }  # fmt: skip
+    order = rng.permutation(m) if rng.random() < 0.3 else np.arange(m)
+    case.update({k: v[order] for k, v in case.items() if v.size == m and k != "reach"})
+    everything, fronts = (fast_round(case, repeat, horizon, jump) for jump in (False, True))
+    for all_of_it, followed in zip(everything[:4], fronts[:4], strict=True):
+        assert np.array_equal(all_of_it, followed)
+    assert everything[4][0] == fronts[4][0]
 
 
 def test_a_long_lockstep_is_jumped() -> None:
@@ -193,7 +226,7 @@ def test_a_long_lockstep_is_jumped() -> None:
         "reduce": one, "reach": 0 * one,
     }  # fmt: skip
     status, reach, account, _, counts = fast_round(case, 10**6, FOREVER, True)
-    assert status == maxplus.DONE
+    assert status == moves.DONE
     assert reach.tolist() == [8 * 10**6] * 4
     assert account[0].tolist() == [10**6, 2 * 10**6, 0, 0, 5 * 10**6]
     assert counts[0] == 10**6
@@ -204,20 +237,22 @@ def test_a_long_lockstep_is_jumped() -> None:
 def test_two_transfers_on_one_link_at_one_time_are_a_conflict(shared: bool) -> None:
     """0 -> 1 and 2 -> 3 over links 0 and 0, or 0 and 1; nothing of the round is done."""
     ints = np.zeros(2, np.int64)
-    reach, busy = np.zeros(4, np.int64), np.zeros(2, np.int64)
-    carried, counts = np.zeros(2), np.zeros(2, np.int64)
-    status = maxplus.repeat_round(
+    transfers = moves.Moves(
         np.array([0, 2]), np.array([1, 3]), ints, ints, ints + 9, ints, ints, np.ones(2), np.arange(3),
-        np.array([0, 0 if shared else 1], dtype=np.int32), np.ones(2), 5, FOREVER, True, True, 0, reach,
-        np.zeros((4, 5), np.int64), busy, np.full(2, -1), carried, counts,
+        np.array([0, 0 if shared else 1], dtype=np.int32), np.ones(2),
     )  # fmt: skip
+    x = moves.Ahead(
+        np.zeros(4, np.int64), np.zeros((4, 5), np.int64), np.zeros(2, np.int64), np.full(2, -1),
+        np.zeros(2), np.zeros(2, np.int64),
+    )  # fmt: skip
+    status = maxplus.repeat_round(transfers, 5, FOREVER, True, True, 0, x)
     if shared:
-        assert status == maxplus.CONFLICT
-        assert reach.tolist() == [0] * 4
-        assert carried.tolist() == [0, 0]
+        assert status == moves.CONFLICT
+        assert x.reach.tolist() == [0] * 4
+        assert x.carried.tolist() == [0, 0]
     else:
-        assert status == maxplus.DONE
-        assert reach.tolist() == [45] * 4
+        assert status == moves.DONE
+        assert x.reach.tolist() == [45] * 4
 
 
 # ---------------------------------------------------------------- paths and networkx

@@ -31,9 +31,9 @@ from sim.clock import FOREVER
 from sim.compiled import inlined, lean
 from sim.network.kernels import maxmin
 from sim.network.kernels.calendar import clear, earliest, push, release, take
-from sim.network.kernels.maxplus import CAPPED, CONTENTION, TIERS
-from sim.network.kernels.maxplus import LATENCY as LATENCY_SPENT
-from sim.network.kernels.maxplus import OVERHEAD as OVERHEAD_SPENT
+from sim.network.kernels.moves import CAPPED, CONTENTION, TIERS
+from sim.network.kernels.moves import LATENCY as LATENCY_SPENT
+from sim.network.kernels.moves import OVERHEAD as OVERHEAD_SPENT
 from sim.network.kernels.recurrence import look
 from sim.network.kernels.state import (
     ACTIVE,

@@ -14,14 +14,24 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from sim.compiled import compiled
-from sim.network.kernels.maxplus import CAPPED, CONFLICT, DONE, HORIZON, LATENCY, OVERHEAD, TIERS
+from sim.network.kernels.moves import (
+    CAPPED,
+    CONFLICT,
+    DONE,
+    HORIZON,
+    LATENCY,
+    OVERHEAD,
+    TIERS,
+    Ahead,
+    Array,
+    Moves,
+    claim_links,
+    settle_links,
+)
 
 __all__ = ["fanned_round"]
-
-Array = npt.NDArray[Any]
 
 
 @compiled
@@ -31,27 +41,12 @@ def fanned_round(
     ends: Array,
     before_start: Array,
     before: Array,
-    src: Array,
-    dst: Array,
-    overhead: Array,
-    latency: Array,
-    ideal: Array,
-    reduce: Array,
-    tier: Array,
-    wire: Array,
-    start: Array,
-    link: Array,
-    weight: Array,
+    t: Moves,
     repeat: Any,
     horizon: Any,
     strict: Any,
     round_number: Any,
-    reach: Array,
-    account: Array,
-    busy: Array,
-    used_by: Array,
-    carried: Array,
-    counts: Array,
+    x: Ahead,
 ) -> int:
     """Do the repetitions of one round that end by ``horizon``, one by one.
 
@@ -59,7 +54,7 @@ def fanned_round(
     ----------
     order, ends_start, ends, before_start, before
         See `sim.waits.Waits`.
-    src ... counts
+    t ... x
         See `maxplus.repeat_round`. ``strict`` is for rounds without an order of
         their own only: within one, transfers may hold a link one after the other.
 
@@ -67,6 +62,8 @@ def fanned_round(
     -------
     As `maxplus.repeat_round`.
     """
+    src, dst, overhead, latency, ideal = t.src, t.dst, t.overhead, t.latency, t.ideal
+    reduce, tier, reach, account, counts = t.reduce, t.tier, x.reach, x.account, x.counts
     columns = account.shape[1]
     m = src.size
     ended = src.copy()
@@ -100,12 +97,8 @@ def fanned_round(
                     lag = wait
             hold[i] = ready + overhead[i] + latency[i]
             ended[i] = hold[i] + ideal[i]
-            if k == 0 and strict and ideal[i] > 0:
-                for e in range(start[i], start[i + 1]):
-                    l = link[e]
-                    if used_by[l] == round_number or hold[i] < busy[l]:
-                        return CONFLICT
-                    used_by[l] = round_number
+            if k == 0 and strict and not claim_links(t, i, hold[i], round_number, x):
+                return CONFLICT
             for c in range(columns):
                 rows[i, c] = account[critical[i], c] if critical[i] >= 0 else rows[-2 - critical[i], c]
             rows[i, OVERHEAD] += overhead[i] + (lag if critical[i] < 0 else 0)
@@ -130,9 +123,5 @@ def fanned_round(
         counts[0] = k + 1
     done = counts[0]
     for i in range(m):
-        for e in range(start[i], start[i + 1]):
-            l = link[e]
-            carried[l] += done * weight[e] * wire[i]
-            if done > 0 and ended[i] > busy[l]:
-                busy[l] = ended[i]
+        settle_links(t, i, ended[i], done, x)
     return DONE if done == repeat else HORIZON

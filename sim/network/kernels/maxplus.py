@@ -6,208 +6,139 @@ when it is alone, and the instants X_r at which ranks reach a repetition obey
     end_i = max(X_src(i), X_dst(i)) + delay_i + ideal_i
     X'_r  = max over r's transfers i of (end_i, or end_i + reduce_i where r receives)
 
-which is linear in the (max, +) algebra: from X + T it gives X' + T. So when X
-repeats after d repetitions but for one constant T, every further d repetitions
-add T again, and the recursion jumps.
+which is linear in the (max, +) algebra: from X + T it gives X' + T. The first
+repetition is done here; the next ones where something still changes (`fronts`).
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy.typing as npt
+import numpy as np
 
-from sim.compiled import compiled
+from sim.compiled import compiled, inlined
+from sim.network.kernels.fronts import follow
+from sim.network.kernels.moves import (
+    CAPPED,
+    CONFLICT,
+    DONE,
+    HORIZON,
+    LATENCY,
+    OVERHEAD,
+    TIERS,
+    Ahead,
+    Array,
+    Moves,
+    claim_links,
+    settle_links,
+)
 
-__all__ = ["CONFLICT", "DONE", "HORIZON", "repeat_round"]
+__all__ = ["repeat_round"]
 
-Array = npt.NDArray[Any]
 
-DONE, CONFLICT, HORIZON = 0, 1, 2
+@compiled
+def members(t: Moves, ranks: Any) -> Array:
+    """The ranks that have a part in a round, in ascending order."""
+    part = np.zeros(ranks, dtype=np.bool_)
+    for i in range(t.src.size):
+        part[t.src[i]] = True
+        part[t.dst[i]] = True
+    return np.flatnonzero(part)
 
-#: First columns of a rank's account of its critical path, in picoseconds; the
-#: tiers follow, in the order of `Fabric.tiers`, serialisation each.
-OVERHEAD, LATENCY, CONTENTION, CAPPED, TIERS = 0, 1, 2, 3, 4
+
+@inlined
+def everybody(t: Moves, x: Ahead, who: Array, later: Array, cause: Array, critical: Array) -> Any:
+    """One repetition of all transfers: when each rank is through, by which transfer; the latest of all."""
+    for j in range(who.size):
+        later[who[j]] = -1
+    for i in range(t.src.size):
+        s, d = t.src[i], t.dst[i]
+        critical[i] = s if x.reach[s] >= x.reach[d] else d
+        end = x.reach[critical[i]] + t.overhead[i] + t.latency[i] + t.ideal[i]
+        if end > later[s]:
+            later[s] = end
+            cause[s] = i
+        end += t.reduce[i]
+        if end > later[d]:
+            later[d] = end
+            cause[d] = i
+    latest = 0
+    for j in range(who.size):
+        latest = max(latest, later[who[j]])
+    return latest
+
+
+@inlined
+def go_on(
+    t: Moves, x: Ahead, who: Array, later: Array, cause: Array, critical: Array, grown: Array, rows: Array
+) -> None:
+    """Let every rank go on; ``grown`` and ``rows`` get what times and accounts have grown by."""
+    columns = x.account.shape[1]
+    for j in range(who.size):
+        r = who[j]
+        i = cause[r]
+        c = critical[i]
+        for k in range(columns):
+            rows[r, k] = x.account[c, k] - x.account[r, k]
+        # What is neither overhead, latency nor bytes is the reduction.
+        spent = x.reach[c] + t.latency[i] + t.ideal[i]
+        rows[r, OVERHEAD] += later[r] - spent
+        rows[r, LATENCY] += t.latency[i]
+        rows[r, CAPPED if t.tier[i] < 0 else TIERS + t.tier[i]] += t.ideal[i]
+        grown[r] = later[r] - x.reach[r]
+    for j in range(who.size):
+        r = who[j]
+        x.reach[r] = later[r]
+        for k in range(columns):
+            x.account[r, k] += rows[r, k]
 
 
 @compiled
 def repeat_round(
-    src: Array,
-    dst: Array,
-    overhead: Array,
-    latency: Array,
-    ideal: Array,
-    reduce: Array,
-    tier: Array,
-    wire: Array,
-    start: Array,
-    link: Array,
-    weight: Array,
-    repeat: Any,
-    horizon: Any,
-    jump: Any,
-    strict: Any,
-    round_number: Any,
-    reach: Array,
-    account: Array,
-    busy: Array,
-    used_by: Array,
-    carried: Array,
-    counts: Array,
+    t: Moves, repeat: Any, horizon: Any, jump: Any, strict: Any, round_number: Any, x: Ahead
 ) -> int:
     """Do the repetitions of one round that end by ``horizon``.
 
     Parameters
     ----------
-    src ... weight
-        The round's transfers and their paths.
+    t : Moves
     repeat, horizon, jump, strict
-        Repetitions, last instant, whether to jump, whether to watch for conflicts.
+        Repetitions, last instant, whether to skip what is known, whether to watch for conflicts.
     round_number
         Counts the rounds, to tell which round used a link last.
-    reach : int64 (p,), in and out
-        When each rank reaches the round, then the next.
-    account : int64 (p, columns), in and out
-        Each rank's critical path by cause.
-    busy, used_by : int64 (links,), in and out
-        When each link was last released, and by which round.
-    carried : float64 (links,), in and out
-        Bytes each link has carried.
-    counts : int64 (2,), out
-        Repetitions done, and how many of them were jumped.
+    x : Ahead
 
     Returns
     -------
-    DONE, CONFLICT (two transfers would share a link: nothing of the round is
-    done) or HORIZON (stopped before the repetition that would pass it).
+    DONE, CONFLICT or HORIZON.
     """
-    m = src.size
-    counts[0] = 0
-    counts[1] = 0
+    m, p = t.src.size, x.reach.size
+    x.counts[0] = 0
+    x.counts[1] = 0
     if m == 0:
-        counts[0] = repeat
+        x.counts[0] = repeat
         return DONE
-    p, columns = account.shape
-    member = reach.copy()
-    member[:] = 0
-    ranks = 0
-    for i in range(m):
-        if member[src[i]] == 0:
-            member[src[i]] = 1
-            ranks += 1
-        if member[dst[i]] == 0:
-            member[dst[i]] = 1
-            ranks += 1
-    who = src[:1].repeat(ranks)
-    j = 0
-    for r in range(p):
-        if member[r]:
-            who[j] = r
-            j += 1
-    later = reach.copy()
-    cause = reach.copy()
-    critical = src.copy()
-    ended = src.copy()
-    fresh = account[:ranks].copy()
-    saved = later[:ranks].copy()
-    saved_account = fresh.copy()
-    saved_at = -1
+    if strict:
+        for i in range(m):
+            ready = max(x.reach[t.src[i]], x.reach[t.dst[i]])
+            if not claim_links(t, i, ready + t.overhead[i] + t.latency[i], round_number, x):
+                return CONFLICT
+    who = members(t, p)
+    later, cause = np.empty(p, dtype=np.int64), np.empty(p, dtype=np.int64)
+    critical = np.empty(m, dtype=np.int64)
+    grown, rows = np.zeros(p, dtype=np.int64), np.zeros(x.account.shape, dtype=np.int64)
     k = 0
     while k < repeat:
-        for j in range(ranks):
-            later[who[j]] = -1
-        latest = 0
-        for i in range(m):
-            s, d = src[i], dst[i]
-            if reach[s] >= reach[d]:
-                ready = reach[s]
-                critical[i] = s
-            else:
-                ready = reach[d]
-                critical[i] = d
-            hold = ready + overhead[i] + latency[i]
-            end = hold + ideal[i]
-            ended[i] = end
-            if k == 0 and strict and ideal[i] > 0:
-                for e in range(start[i], start[i + 1]):
-                    l = link[e]
-                    if used_by[l] == round_number or hold < busy[l]:
-                        return CONFLICT
-                    used_by[l] = round_number
-            if end > later[s]:
-                later[s] = end
-                cause[s] = i
-            end += reduce[i]
-            if end > later[d]:
-                later[d] = end
-                cause[d] = i
-            if end > latest:
-                latest = end
-        if latest > horizon:
+        if k == 1 and jump:
+            k = follow(t, repeat, horizon, x, who, grown, rows)
             break
-        for j in range(ranks):
-            r = who[j]
-            i = cause[r]
-            for c in range(columns):
-                fresh[j, c] = account[critical[i], c]
-            fresh[j, OVERHEAD] += overhead[i]
-            if r == dst[i]:
-                fresh[j, OVERHEAD] += later[r] - ended[i]
-            fresh[j, LATENCY] += latency[i]
-            if tier[i] < 0:
-                fresh[j, CAPPED] += ideal[i]
-            else:
-                fresh[j, TIERS + tier[i]] += ideal[i]
-        for j in range(ranks):
-            r = who[j]
-            reach[r] = later[r]
-            for c in range(columns):
-                account[r, c] = fresh[j, c]
+        if everybody(t, x, who, later, cause, critical) > horizon:
+            break
+        go_on(t, x, who, later, cause, critical, grown, rows)
         k += 1
-        if not jump or k == repeat:
-            continue
-        if saved_at >= 0:
-            period = k - saved_at
-            step = reach[who[0]] - saved[0]
-            same = True
-            for j in range(ranks):
-                if reach[who[j]] - saved[j] != step:
-                    same = False
-                    break
-            if same:
-                for j in range(ranks):
-                    for c in range(columns):
-                        if (
-                            account[who[j], c] - saved_account[j, c]
-                            != account[who[0], c] - saved_account[0, c]
-                        ):
-                            same = False
-                if same:
-                    n = (repeat - k) // period
-                    if step > 0:
-                        n = min(n, (horizon - latest) // step)
-                    for j in range(ranks):
-                        r = who[j]
-                        reach[r] += n * step
-                        for c in range(columns):
-                            account[r, c] += n * (account[r, c] - saved_account[j, c])
-                    for i in range(m):
-                        ended[i] += n * step
-                    k += n * period
-                    counts[1] += n * period
-                    jump = False
-                    continue
-        if saved_at < 0 or k >= saved_at + 1 + saved_at // 8:
-            saved_at = k
-            for j in range(ranks):
-                saved[j] = reach[who[j]]
-                for c in range(columns):
-                    saved_account[j, c] = account[who[j], c]
     for i in range(m):
-        for e in range(start[i], start[i + 1]):
-            l = link[e]
-            carried[l] += k * weight[e] * wire[i]
-            if k > 0 and ended[i] > busy[l]:
-                busy[l] = ended[i]
-    counts[0] = k
+        s, d = t.src[i], t.dst[i]
+        ready = max(x.reach[s] - grown[s], x.reach[d] - grown[d])
+        settle_links(t, i, ready + t.overhead[i] + t.latency[i] + t.ideal[i], k, x)
+    x.counts[0] = k
     return DONE if k == repeat else HORIZON
