@@ -7,16 +7,17 @@ undirected edge becomes two links, one each way, next to each other.
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any
 
 import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
+from sim import graph_arrays as arrays
 from sim.clock import LATEST, PS_PER_SECOND
+from sim.graph_arrays import KINDS
 from sim.schedule import FloatArray, IntArray
 from topologies import graph as contract
 from topologies.errors import CapacityError, TopologyError
@@ -24,9 +25,6 @@ from topologies.errors import CapacityError, TopologyError
 __all__ = ["KINDS", "Fabric", "compile_fabric"]
 
 Ints = npt.NDArray[np.int32]
-
-#: Node kinds in the order of their codes in `Fabric.kind`.
-KINDS = ("chip", "switch", "nic", "host")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -204,16 +202,17 @@ def compile_fabric(graph: nx.Graph[Any] | Fabric) -> Fabric:
         contract.check(graph, among=())
     nodes = list(graph.nodes)
     index: dict[Hashable, int] = {node: i for i, node in enumerate(nodes)}
-    attributes = [graph.nodes[node] for node in nodes]
-    _check_top(graph, attributes)
-    kind = _kinds(graph, attributes)
-    tail, head, edges = _ends(graph, index)
-    bandwidth = _numbers(graph, edges, "bandwidth")
-    latency = _numbers(graph, edges, "latency")
+    attributes = [a for _, a in graph.nodes(data=True)]
+    arrays.check_top(graph, attributes)
+    kind = arrays.kinds(graph, attributes)
+    tail, head, edges = arrays.ends(graph, index)
+    values = arrays.columns(edges, arrays.EDGE_DEFAULTS)
+    bandwidth = arrays.numbers(graph, edges, "bandwidth", values["bandwidth"])
+    latency = arrays.numbers(graph, edges, "latency", values["latency"])
     if (tail == head).any() or not (bandwidth > 0).all() or not (latency >= 0).all():
-        _refuse(graph)
+        arrays.refuse(graph)
     if not (np.isfinite(bandwidth).all() and np.isfinite(latency).all()):
-        _refuse(graph)
+        arrays.refuse(graph)
     if latency.size and float(latency.max()) * PS_PER_SECOND * len(nodes) > LATEST:
         i = int(np.argmax(latency))
         raise CapacityError(
@@ -221,8 +220,8 @@ def compile_fabric(graph: nx.Graph[Any] | Fabric) -> Fabric:
             f"{latency[i]:g} s would outlast the 53 days a simulation may last; latencies are in seconds, "
             f"or text with a unit, as in '1.5 us'"
         )
-    tiers, tier = _tiers(graph, edges)
-    efficiency = _efficiencies(graph, edges)
+    tiers, tier = arrays.tiers(graph, values["tier"])
+    efficiency = arrays.efficiencies(graph, values["efficiency"])
     latency_ps = np.rint(latency * PS_PER_SECOND).astype(np.int64)
     directed = graph.is_directed()
     if not directed:
@@ -234,7 +233,9 @@ def compile_fabric(graph: nx.Graph[Any] | Fabric) -> Fabric:
     order = np.lexsort((np.arange(links), head, tail))
     out_start = np.zeros(len(nodes) + 1, dtype=np.int64)
     np.cumsum(np.bincount(tail, minlength=len(nodes)), out=out_start[1:])
-    dims, wrap, coordinates = _coordinates(graph, attributes)
+    dims, wrap, coordinates = arrays.coordinates(graph, attributes)
+    said = arrays.columns(attributes, dict.fromkeys(arrays.INTEGERS))
+    whole = {key: arrays.integers(graph, column) for key, column in said.items()}
     top = graph.graph
     return Fabric(
         name=str(top.get("name") or "graph"),
@@ -244,11 +245,11 @@ def compile_fabric(graph: nx.Graph[Any] | Fabric) -> Fabric:
         nodes=nodes,
         index=index,
         kind=kind,
-        level=_integers(graph, attributes, "level"),
-        host=_integers(graph, attributes, "host"),
-        domain=_integers(graph, attributes, "domain"),
-        rail=_integers(graph, attributes, "rail"),
-        pod=_integers(graph, attributes, "pod"),
+        level=whole["level"],
+        host=whole["host"],
+        domain=whole["domain"],
+        rail=whole["rail"],
+        pod=whole["pod"],
         rank_nodes=np.flatnonzero(kind == 0).astype(np.int64),
         tail=tail.astype(np.int32),
         head=head.astype(np.int32),
@@ -259,136 +260,11 @@ def compile_fabric(graph: nx.Graph[Any] | Fabric) -> Fabric:
         latency_ps=latency_ps,
         out_start=out_start,
         out_link=order.astype(np.int32),
-        reverse=_reverse(tail, head) if directed else (np.arange(links, dtype=np.int32) ^ 1),
+        reverse=arrays.reverse(tail, head) if directed else (np.arange(links, dtype=np.int32) ^ 1),
         dims=dims,
         wrap=wrap,
         coordinates=coordinates,
         attributes=dict(top),
-    )
-
-
-def _refuse(graph: nx.Graph[Any]) -> NoReturn:
-    """Let the contract name the fault that the array checks have found."""
-    contract.check(graph)
-    raise TopologyError(f"{graph!r} breaks the graph contract in a way that check() does not name")
-
-
-def _check_top(graph: nx.Graph[Any], attributes: Sequence[dict[str, Any]]) -> None:
-    """Refuse what the graph as a whole says of itself, if it makes no sense."""
-    top = graph.graph
-    texts = [top.get(key) for key in ("name", "library", "routing", "domain_routing")]
-    unlevelled = top.get("routing") == "up_down" and any(a.get("level") is None for a in attributes)
-    placed = "dimension_order" in (top.get("routing"), top.get("domain_routing"))
-    unknown = any(name is not None and name not in contract.ROUTINGS for name in texts[2:])
-    if unlevelled or placed or unknown or not all(text is None or isinstance(text, str) for text in texts):
-        contract.check(graph, among=())
-
-
-def _kinds(graph: nx.Graph[Any], attributes: Sequence[dict[str, Any]]) -> Ints:
-    code = {name: i for i, name in enumerate(KINDS)}
-    try:
-        kind = np.fromiter((code.get(a.get("kind"), -1) for a in attributes), np.int32, len(attributes))  # type: ignore[arg-type]
-    except TypeError:  # something that cannot be a name at all
-        _refuse(graph)
-    if (kind < 0).any() or not (kind == 0).any():
-        _refuse(graph)
-    return kind
-
-
-def _ends(
-    graph: nx.Graph[Any], index: dict[Hashable, int]
-) -> tuple[IntArray, IntArray, list[dict[str, Any]]]:
-    # Not list(): that asks networkx for the length first, which costs as much again.
-    edges = [edge for edge in graph.edges(data=True)]  # noqa: C416
-    tail = np.fromiter((index[e[0]] for e in edges), dtype=np.int64, count=len(edges))
-    head = np.fromiter((index[e[1]] for e in edges), dtype=np.int64, count=len(edges))
-    return tail, head, [e[2] for e in edges]
-
-
-def _numbers(graph: nx.Graph[Any], edges: Sequence[dict[str, Any]], key: str) -> FloatArray:
-    try:
-        values = [e[key] for e in edges]
-        kinds = set(map(type, values))
-        if bool in kinds:
-            _refuse(graph)
-        if str in kinds:  # numpy would take "3" for a number; it has no unit
-            raise ValueError("text")
-        return np.array(values, dtype=np.float64).reshape(len(edges))
-    except (KeyError, TypeError, ValueError):
-        # Text with units, or a fault: the contract reads the one and names the other.
-        contract.check(graph, among=())
-        read = contract.link_bandwidth if key == "bandwidth" else contract.link_latency
-        return np.fromiter((read(e, "an edge") for e in edges), dtype=np.float64, count=len(edges))
-
-
-def _tiers(graph: nx.Graph[Any], edges: Sequence[dict[str, Any]]) -> tuple[tuple[str, ...], Ints]:
-    codes: dict[str, int] = {}
-    try:
-        tier = np.fromiter(
-            (codes.setdefault(e.get("tier", "link"), len(codes)) for e in edges),
-            dtype=np.int32,
-            count=len(edges),
-        )
-    except TypeError:
-        _refuse(graph)
-    if not all(isinstance(name, str) for name in codes):
-        _refuse(graph)
-    return tuple(codes) or ("link",), tier
-
-
-def _efficiencies(graph: nx.Graph[Any], edges: Sequence[dict[str, Any]]) -> FloatArray:
-    try:
-        values = [e.get("efficiency", 1.0) for e in edges]
-        if {bool, str} & set(map(type, values)):
-            _refuse(graph)
-        found = np.array(values, dtype=np.float64).reshape(len(edges))
-    except (TypeError, ValueError):
-        _refuse(graph)
-    if not ((found > 0) & (found <= 1)).all():
-        _refuse(graph)
-    return found
-
-
-def _integers(graph: nx.Graph[Any], attributes: Sequence[dict[str, Any]], key: str) -> Ints:
-    try:
-        # An attribute that is there and says nothing (None) is as good as none.
-        return np.fromiter(
-            (-1 if (v := a.get(key)) is None else operator.index(v) for a in attributes),
-            dtype=np.int32,
-            count=len(attributes),
-        )
-    except (TypeError, OverflowError):
-        _refuse(graph)
-
-
-def _coordinates(
-    graph: nx.Graph[Any], attributes: Sequence[dict[str, Any]]
-) -> tuple[tuple[int, ...], tuple[bool, ...], Ints]:
-    text = graph.graph.get("dims")
-    if not text:
-        return (), (), np.zeros((len(attributes), 0), dtype=np.int32)
-    try:
-        dims = tuple(int(d) for d in str(text).split("x"))
-    except ValueError:
-        _refuse(graph)
-    wrap_text = str(graph.graph.get("wrap", "x".join("0" for _ in dims)))
-    wrap = tuple(w == "1" for w in wrap_text.split("x"))
-    place = np.full((len(attributes), len(dims)), -1, dtype=np.int32)
-    for i, a in enumerate(attributes):
-        if "coord" in a:
-            where = [int(c) for c in str(a["coord"]).split(",")]
-            if len(where) != len(dims) or not all(0 <= c < d for c, d in zip(where, dims, strict=True)):
-                raise TopologyError(f"node {i}: coord {a['coord']!r} is not a place in dims {text!r}")
-            place[i] = where
-    return dims, wrap, place
-
-
-def _reverse(tail: IntArray, head: IntArray) -> Ints:
-    first: dict[tuple[int, int], int] = {}
-    for l, (t, h) in enumerate(zip(tail.tolist(), head.tolist(), strict=True)):
-        first.setdefault((t, h), l)
-    return np.array(
-        [first.get((h, t), -1) for t, h in zip(tail.tolist(), head.tolist(), strict=True)], dtype=np.int32
     )
 
 
