@@ -12,6 +12,7 @@ import pytest
 
 import sim
 import topologies
+from benchmarks.without_rounding import Exchange
 from tests.sim.test_closed_forms import BANDWIDTH, WAYS, assert_exact, star
 
 MIB = 2.0**20
@@ -162,6 +163,14 @@ def test_collisions_as_in_rational_numbers(p: int, way: str) -> None:
         square_tree(p, 0.0), 64 * MIB, ranks=shuffled(p), algorithm="pairwise", library="ideal", **WAYS[way]
     )
     assert_exact(run, float(exactly(p, shuffled(p))) * alone)
+
+
+@pytest.mark.parametrize("p", [4, 9, 25])
+def test_enough_binary_places_are_as_good_as_rational_numbers(p: int) -> None:
+    """The twin for a thousand ranks, where fractions would grow beyond all bounds, agrees with this one."""
+    exchange = Exchange(p, places=600)
+    wrong = Fraction(exchange.run(), exchange.one) - exactly(p, shuffled(p))
+    assert abs(wrong) < Fraction(1, 2**550)
 
 
 @pytest.mark.slow
