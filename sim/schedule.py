@@ -111,6 +111,10 @@ class Round:
     adds : bool array, shape (m,), optional
         Of which transfers the receiver adds what arrives, where they differ (in a
         graph of transfers); then ``reduce`` says nothing.
+    parts : tuple of Round, optional
+        Rounds whose transfers, one after the other, are those of this one: the stages
+        of a pipeline that are busy at a step. A part is the same object in every round
+        it stands in, so that networks need to know it only once.
     """
 
     src: IntArray
@@ -124,6 +128,7 @@ class Round:
     seconds: FloatArray | None = None
     trees: Trees | None = None
     adds: npt.NDArray[np.bool_] | None = None
+    parts: tuple[Round, ...] | None = None
 
     def __post_init__(self) -> None:
         if not (self.src.shape == self.dst.shape == self.bytes.shape and self.src.ndim == 1):
@@ -136,6 +141,11 @@ class Round:
         if self.after is not None and self.repeat > 1:
             raise ScheduleError(
                 f"round {self.label!r}: repeat (={self.repeat}) must be 1 where transfers wait for each other"
+            )
+        if self.parts is not None and sum(part.src.size for part in self.parts) != self.src.size:
+            raise ScheduleError(
+                f"round {self.label!r}: its parts have {sum(part.src.size for part in self.parts)} transfers, "
+                f"it has {self.src.size}"
             )
 
 

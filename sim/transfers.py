@@ -16,6 +16,7 @@ import numpy as np
 
 from sim.clock import LATEST, PS_PER_SECOND
 from sim.fabric import Fabric
+from sim.parts import joined_costs, joined_paths, joined_waits
 from sim.routing import Paths, Router
 from sim.routing.bundles import Bundles
 from sim.routing.paths import Bools, Ints
@@ -33,6 +34,9 @@ TICK = 0.000912
 
 #: Transfers routed in one call where rounds are small.
 BATCH = 65_536
+
+#: Transfers of parts that are kept for later rounds.
+KEPT = 4_194_304
 
 #: Bytes that a loaded transfer takes, and each link on its path (arrays of the
 #: event loop and what prepares them), and how many links a path has or so.
@@ -78,6 +82,9 @@ class Costs(Protocol):
     def of(self, fabric: Fabric, paths: Paths, payload: FloatArray, reduce: bool) -> TransferCosts:
         """Costs of the transfers that hold ``paths`` with ``payload`` bytes each."""
 
+    def adding_ps(self, payload: FloatArray) -> IntArray:
+        """Picoseconds that a receiver needs to add so many bytes."""
+
     def capacity(self, fabric: Fabric) -> FloatArray:
         """Bytes/s that payload gets on each link, shape (links,)."""
 
@@ -91,6 +98,10 @@ class Free:
         """Nothing, no cap, no added bytes."""
         nothing = np.zeros(payload.size, dtype=np.int64)
         return TransferCosts(nothing, np.full(payload.size, np.inf), payload, nothing)
+
+    def adding_ps(self, payload: FloatArray) -> IntArray:
+        """No time."""
+        return np.zeros(payload.size, dtype=np.int64)
 
     def capacity(self, fabric: Fabric) -> FloatArray:
         """The links' own bandwidth."""
@@ -183,7 +194,8 @@ def load(
     Yields
     ------
     Loaded
-        One a round. Rounds that share their ``src`` and ``dst`` arrays share paths.
+        One a round. Rounds that share their ``src`` and ``dst`` arrays share paths, and
+        those that share parts all that is known of their transfers.
 
     Raises
     ------
@@ -202,7 +214,13 @@ def load(
     waiting: list[Round] = []
     size = 0
     last: tuple[Round, Paths] | None = None
+    known = _Parts(router, nodes, links, costs)
     for round_ in rounds:
+        if round_.parts is not None and costs.separable:
+            yield from _batch(waiting, router, nodes, links, costs)
+            waiting, size, last = [], 0, None
+            yield known.put_together(round_, round_.parts)
+            continue
         if last is not None and _same_ends(round_, last[0]):
             yield from _batch(waiting, router, nodes, links, costs)
             waiting, size = [], 0
@@ -375,14 +393,19 @@ def _alone(
     limited[away] = np.where(cap < rate, -1, links.tier[limit])
     rate = np.minimum(rate, cap)
     seconds = wire / rate
-    longest = float(seconds.max()) * round_.repeat
+    _refuse_ages(round_, float(seconds.max()))
+    ideal[away] = duration_ps(wire, rate)
+    return ideal, limited
+
+
+def _refuse_ages(round_: Round, seconds: float) -> None:
+    """Raise `CapacityError` where repetitions that last so long would outlast time."""
+    longest = seconds * round_.repeat
     if longest * PS_PER_SECOND > LATEST:
         raise CapacityError(
             f"round {round_.label!r} would last {longest:.3g} s, beyond the 53 days a simulation may last; "
             f"lower the size or raise the bandwidth"
         )
-    ideal[away] = duration_ps(wire, rate)
-    return ideal, limited
 
 
 def _with_work(round_: Round, found: TransferCosts, local: Bools) -> TransferCosts:

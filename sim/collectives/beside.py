@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from sim.collectives.compose import share_ends
-from sim.collectives.parallel import at_once, joined, renumbered
+from sim.collectives.parallel import Copies, at_once, joined
 from sim.collectives.shares import Placed, place_of, share_bytes
 from sim.schedule import FloatArray, IntArray, Payload, Round, Schedule
 from topologies.errors import ScheduleError
@@ -155,6 +155,7 @@ def _placed(
     lane: Schedule, order: IntArray, width: int, place: Callable[[IntArray], IntArray]
 ) -> Iterator[Round]:
     """Rounds of a lane over the ranks and chunks of the whole."""
+    copies = Copies(order[None, :])
     for small in lane.rounds():
         payload = None if small.payload is None else Placed(small.payload, width, place)
-        yield replace(renumbered(small, order), payload=payload)
+        yield replace(copies.of(small), payload=payload)

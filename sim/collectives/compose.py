@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from sim.collectives.parallel import in_copies
+from sim.collectives.parallel import Copies
 from sim.schedule import IntArray, Payload, Round, Schedule
+from sim.waits import ranges
 from topologies.errors import ScheduleError
 
 __all__ = ["Phase", "compose", "embed", "share_ends", "then"]
@@ -137,10 +138,12 @@ def embed(phase: Phase, chunks: int, order: IntArray | None = None) -> Iterator[
     width = chunks // (phase.parts * phase.schedule.chunks)
     part = np.zeros(copies, dtype=np.int64) if phase.part is None else phase.part
     first = part * (chunks // phase.parts)
+    made = Copies(members)
     for small in phase.schedule.rounds():
+        known = small.payload is not None
         yield replace(
-            in_copies(small, members),
-            payload=_Embedded(small, first, width, order) if small.payload is not None else None,
+            made.of(small),
+            payload=_Embedded(small, first, width, order, made) if known else None,
             label=f"{phase.label}: {small.label}" if phase.label else small.label,
         )
 
@@ -191,6 +194,7 @@ class _Embedded:
     first: IntArray
     width: int
     order: IntArray | None
+    copies: Copies
 
     def __call__(self, k: int) -> Payload:
         if self.small.payload is None:
@@ -200,6 +204,10 @@ class _Embedded:
         places = (self.first[:, None] + within).ravel()
         each = np.tile(np.diff(offsets) * self.width, self.first.size)
         starts = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(each)])
+        turned = self.copies.order(self.small)
+        if turned is not None:
+            places = places[ranges(starts[turned], each[turned])]
+            starts = np.concatenate([starts[:1], np.cumsum(each[turned])])
         return starts, places if self.order is None else self.order[places]
 
 

@@ -14,26 +14,65 @@ import numpy as np
 from sim.schedule import FloatArray, IntArray, Payload, Round, Trees
 from topologies.errors import ScheduleError
 
-__all__ = ["at_once", "in_copies", "joined", "renumbered"]
+__all__ = ["Copies", "at_once", "joined"]
 
 
-def in_copies(small: Round, members: IntArray) -> Round:
-    """One round done by many sets of ranks at once; its payload is left out.
+class Copies:
+    """Rounds done by many sets of ranks at once; payloads are left out.
+
+    A part that stands in several rounds is copied once, and stands in all their copies.
 
     Parameters
     ----------
-    small : Round
-        Over ranks 0 to g - 1.
     members : int64 array, shape (copies, g)
-        Rank that plays rank j of the round in each copy.
+        Rank that plays rank j of the rounds in each copy. One row: other names for
+        the same ranks.
 
     Examples
     --------
     >>> one = Round(np.array([0]), np.array([1]), np.array([8.0]))
-    >>> both = in_copies(one, np.array([[0, 2], [1, 3]]))
+    >>> both = Copies(np.array([[0, 2], [1, 3]])).of(one)
     >>> both.src.tolist(), both.dst.tolist()
     ([0, 1], [2, 3])
     """
+
+    def __init__(self, members: IntArray) -> None:
+        self.members = members
+        self._known: dict[int, tuple[Round, Round]] = {}
+
+    def of(self, small: Round) -> Round:
+        """The copies of a round: of each part in turn those of the first set of ranks, of the next, ..."""
+        if small.parts is None:
+            return _in_copies(small, self.members)
+        made = at_once([self._part(part) for part in small.parts])
+        return replace(made, repeat=small.repeat, label=small.label)
+
+    def _part(self, part: Round) -> Round:
+        known = self._known.get(id(part))
+        if known is None:
+            # The part itself is kept too, so that nobody else gets its number.
+            known = self._known[id(part)] = (part, _in_copies(part, self.members))
+        return known[1]
+
+    def order(self, small: Round) -> IntArray | None:
+        """Where each transfer of `of` stands among the copies of the whole round, one copy after the other.
+
+        None where it is the same order.
+        """
+        copies, m = self.members.shape[0], small.src.size
+        if small.parts is None or copies == 1 or len(small.parts) == 1:
+            return None
+        sizes = [part.src.size for part in small.parts]
+        firsts = np.cumsum([0, *sizes[:-1]])
+        return np.concatenate(
+            [
+                (np.arange(copies)[:, None] * m + first + np.arange(size)).ravel()
+                for first, size in zip(firsts.tolist(), sizes, strict=True)
+            ]
+        )
+
+
+def _in_copies(small: Round, members: IntArray) -> Round:
     copies, m = members.shape[0], small.src.size
     after = seconds = trees = None
     if small.after is not None:
@@ -54,17 +93,6 @@ def in_copies(small: Round, members: IntArray) -> Round:
         seconds=seconds,
         trees=trees,
     )
-
-
-def renumbered(small: Round, order: IntArray) -> Round:
-    """The same round with rank ``order[j]`` in the place of rank j; its payload is left out.
-
-    Examples
-    --------
-    >>> renumbered(Round(np.array([0]), np.array([1]), np.array([8.0])), np.array([5, 3])).src
-    array([5])
-    """
-    return in_copies(small, order[None, :])
 
 
 def at_once(rounds: Sequence[Round]) -> Round:
@@ -92,7 +120,7 @@ def at_once(rounds: Sequence[Round]) -> Round:
             f"round {first.label!r}: one lane adds while another copies; lanes must reduce together"
         )
     if len(rounds) == 1:
-        return replace(first, repeat=1, payload=None)
+        return replace(first, repeat=1, payload=None, parts=_parts(rounds))
     if first.reduce and len({r.trees is None for r in rounds}) > 1:
         # A receiver adds to what it has; the sum of a tree replaces it.
         raise ScheduleError(f"round {first.label!r}: one lane adds in the network while another does not")
@@ -105,6 +133,7 @@ def at_once(rounds: Sequence[Round]) -> Round:
         after=_after(rounds),
         seconds=_seconds(rounds),
         trees=_trees(rounds),
+        parts=_parts(rounds),
     )
 
 
@@ -133,6 +162,13 @@ def _after(rounds: Sequence[Round]) -> Payload | None:
             parts.append((r.after[0], r.after[1] + at))
         at += r.src.size
     return joined(parts)
+
+
+def _parts(rounds: Sequence[Round]) -> tuple[Round, ...] | None:
+    """What the rounds are made of: themselves, where they will be known again."""
+    if all(r.parts is None for r in rounds) or any(r.after is not None for r in rounds):
+        return None
+    return tuple(part for r in rounds for part in (r.parts or (r,)))
 
 
 def _seconds(rounds: Sequence[Round]) -> FloatArray | None:

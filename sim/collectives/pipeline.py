@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
@@ -110,6 +111,9 @@ def pipelined(
     each = np.full(src.size, piece_bytes)
     stages = int(stage[-1]) + 1
     starts = np.searchsorted(stage, np.arange(stages + 1))
+    parts = tuple(
+        Round(src[a:b], dst[a:b], each[a:b], reduce, label=label) for a, b in pairwise(starts.tolist())
+    )
     step = 0
     while step < stages + pieces - 1:
         low, high = max(0, step - pieces + 1), min(step, stages - 1)
@@ -121,5 +125,7 @@ def pipelined(
         def payload(k: int, lag: IntArray = lag) -> Payload:
             return even(lag + k)
 
-        yield Round(src[busy], dst[busy], each[busy], reduce, repeat, payload, label)
+        yield Round(
+            src[busy], dst[busy], each[busy], reduce, repeat, payload, label, parts=parts[low : high + 1]
+        )
         step += repeat

@@ -81,7 +81,9 @@ def in_pieces(piece: Schedule, pieces: int, size: float, matrix: FloatArray | No
         if round_.payload is None:
             return [round_]
         place = place_of(kind, here, c, pieces, piece.chunks)
-        return [replace(round_, payload=Placed(round_.payload, 1, place))]
+        # With another payload it is another object, made of the same transfers.
+        same = round_.parts or (round_,)
+        return [replace(round_, payload=Placed(round_.payload, 1, place), parts=same)]
 
     def rounds() -> Iterator[Round]:
         for stage in _stages(piece.rounds(), pieces):

@@ -199,10 +199,15 @@ class LibraryCosts:
         wire = steps.wire_bytes(payload, kind, chunks)
         with np.errstate(divide="ignore", invalid="ignore"):
             cap = np.where(payload > 0, steps.cap[kind] * (wire / payload), np.inf)
-        took = np.zeros(count, dtype=np.int64)
-        if reduce and np.isfinite(steps.reduce_rate[0]):
-            took = np.rint(payload / steps.reduce_rate[0] * PS_PER_SECOND).astype(np.int64)
+        took = self.adding_ps(payload) if reduce else np.zeros(count, dtype=np.int64)
         return TransferCosts(overhead, cap, wire, took, np.minimum(paths.latency_ps, total))
+
+    def adding_ps(self, payload: FloatArray) -> IntArray:
+        """Picoseconds that a receiver needs to add so many bytes."""
+        rate = self.steps.reduce_rate[0]
+        if not np.isfinite(rate):
+            return np.zeros(payload.size, dtype=np.int64)
+        return np.rint(payload / rate * PS_PER_SECOND).astype(np.int64)
 
     def capacity(self, fabric: Fabric) -> FloatArray:
         """Bytes/s that payload gets on each link."""
