@@ -13,22 +13,88 @@ Two costs are the round's business and not a part's: what a receiver adds at a t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sim.clock import LATEST, PS_PER_SECOND
 from sim.routing.paths import Paths
-from sim.schedule import IntArray, Payload
+from sim.schedule import FloatArray, IntArray, Payload, Round
 from sim.waits import Waits
+from topologies.errors import CapacityError
 
 if TYPE_CHECKING:
-    from sim.transfers import Loaded, TransferCosts
+    from sim.transfers import Costs, Loaded, TransferCosts
 
-__all__ = ["joined_costs", "joined_paths", "joined_waits"]
+__all__ = ["arriving", "put_together", "refuse_ages"]
 
 
-def joined_paths(parts: Sequence[Paths]) -> Paths:
+def put_together(round_: Round, parts: Sequence[Loaded], costs: Costs) -> Loaded:
+    """A round as loaded, from its parts as loaded.
+
+    Parameters
+    ----------
+    round_ : Round
+        Its transfers are those of the parts, one after the other.
+    parts : sequence of Loaded
+        At least one.
+    costs : Costs
+        Says how long a receiver adds what arrives in the whole round.
+
+    Raises
+    ------
+    CapacityError
+        If the round would outlast time.
+    """
+    paths = _paths([one.paths for one in parts])
+    held_alone = all(one.paths is one.route for one in parts)
+    found = _costs([one.costs for one in parts])
+    if found.reduce_ps.any():
+        adding = costs.adding_ps(arriving(round_))
+        found = replace(found, reduce_ps=np.where(round_.src == round_.dst, 0, adding))
+    ideal = np.concatenate([one.ideal_ps for one in parts])
+    refuse_ages(round_, float(ideal.max(initial=0)) / PS_PER_SECOND)
+    return replace(
+        parts[0],
+        round=round_,
+        route=paths if held_alone else _paths([one.route for one in parts]),
+        paths=paths,
+        costs=found,
+        ideal_ps=ideal,
+        tier=np.concatenate([one.tier for one in parts]),
+        waits=_waits(parts),
+    )
+
+
+def arriving(round_: Round) -> FloatArray:
+    """Bytes that each transfer's receiver gets in one repetition, shape (m,).
+
+    Summed from the smallest on, so that they do not depend on the transfers' order.
+    """
+    # Numbered anew: several small rounds of many ranks may stand here as one.
+    _, receiver = np.unique(round_.dst, return_inverse=True)
+    order = np.argsort(round_.bytes, kind="stable")
+    total = np.bincount(receiver[order], weights=round_.bytes[order]).astype(np.float64)
+    return np.asarray(total[receiver])
+
+
+def refuse_ages(round_: Round, seconds: float) -> None:
+    """Refuse a round whose repetitions, at so many seconds each, would outlast time.
+
+    Raises
+    ------
+    CapacityError
+    """
+    longest = seconds * round_.repeat
+    if longest * PS_PER_SECOND > LATEST:
+        raise CapacityError(
+            f"round {round_.label!r} would last {longest:.3g} s, beyond the 53 days a simulation may last; "
+            f"lower the size or raise the bandwidth"
+        )
+
+
+def _paths(parts: Sequence[Paths]) -> Paths:
     """Paths of several sets of transfers one after the other."""
     lengths = [np.diff(one.start) for one in parts]
     return Paths(
@@ -40,7 +106,7 @@ def joined_paths(parts: Sequence[Paths]) -> Paths:
     )
 
 
-def joined_costs(parts: Sequence[TransferCosts]) -> TransferCosts:
+def _costs(parts: Sequence[TransferCosts]) -> TransferCosts:
     """Costs of several sets of transfers one after the other."""
     columns: dict[str, Any] = {}
     for name in [f.name for f in fields(parts[0])]:
@@ -49,7 +115,7 @@ def joined_costs(parts: Sequence[TransferCosts]) -> TransferCosts:
     return type(parts[0])(**columns)
 
 
-def joined_waits(parts: Sequence[Loaded]) -> Waits | None:
+def _waits(parts: Sequence[Loaded]) -> Waits | None:
     """Whom the transfers of a round wait for; None where all for their two ends alone."""
     if all(one.waits is None for one in parts):
         return None

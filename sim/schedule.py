@@ -142,11 +142,13 @@ class Round:
             raise ScheduleError(
                 f"round {self.label!r}: repeat (={self.repeat}) must be 1 where transfers wait for each other"
             )
-        if self.parts is not None and sum(part.src.size for part in self.parts) != self.src.size:
-            raise ScheduleError(
-                f"round {self.label!r}: its parts have {sum(part.src.size for part in self.parts)} transfers, "
-                f"it has {self.src.size}"
-            )
+        if self.parts is not None:
+            for name in ("src", "dst", "bytes"):
+                made = np.concatenate([getattr(part, name) for part in self.parts])
+                if not np.array_equal(made, getattr(self, name)):
+                    raise ScheduleError(f"round {self.label!r}: {name} must be those of its parts in order")
+            if any(part.reduce != self.reduce for part in self.parts):
+                raise ScheduleError(f"round {self.label!r}: its parts must reduce where it does, and only there")
 
 
 @dataclass(frozen=True, slots=True)

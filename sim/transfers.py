@@ -16,7 +16,7 @@ import numpy as np
 
 from sim.clock import LATEST, PS_PER_SECOND
 from sim.fabric import Fabric
-from sim.parts import joined_costs, joined_paths, joined_waits
+from sim.parts import arriving, put_together, refuse_ages
 from sim.routing import Paths, Router
 from sim.routing.bundles import Bundles
 from sim.routing.paths import Bools, Ints
@@ -219,7 +219,7 @@ def load(
         if round_.parts is not None and costs.separable:
             yield from _batch(waiting, router, nodes, links, costs)
             waiting, size, last = [], 0, None
-            yield known.put_together(round_, round_.parts)
+            yield known.loaded(round_, round_.parts)
             continue
         if last is not None and _same_ends(round_, last[0]):
             yield from _batch(waiting, router, nodes, links, costs)
@@ -348,12 +348,34 @@ def round_costs(round_: Round, paths: Paths, fabric: Fabric, costs: Costs) -> Tr
     found = costs.of(fabric, paths, round_.bytes, round_.reduce and round_.trees is None)
     if not found.reduce_ps.any() or round_.after is not None:
         return found
-    # Numbered anew: several small rounds of many ranks may stand here as one.
-    _, receiver = np.unique(round_.dst, return_inverse=True)
-    arriving = np.bincount(receiver, weights=round_.bytes).astype(np.float64)[receiver]
-    if (arriving == round_.bytes).all():
-        return found
-    return replace(found, reduce_ps=costs.of(fabric, paths, arriving, True).reduce_ps)
+    return replace(found, reduce_ps=costs.adding_ps(arriving(round_)))
+
+
+class _Parts:
+    """Parts of rounds as they were loaded, the latest of them."""
+
+    def __init__(self, router: Router, nodes: IntArray, links: _Links, costs: Costs) -> None:
+        self._how: tuple[Router, IntArray, _Links, Costs] = router, nodes, links, costs
+        # The part is kept with what is known of it, so that nobody else gets its number.
+        self._known: dict[int, tuple[Round, Loaded]] = {}
+        self._size = 0
+
+    def loaded(self, round_: Round, parts: tuple[Round, ...]) -> Loaded:
+        """A round, from its parts."""
+        new = list({id(part): part for part in parts if id(part) not in self._known}.values())
+        self._size += sum(part.src.size for part in new)
+        for part, loaded in zip(new, _batch(new, *self._how), strict=True):
+            self._known[id(part)] = part, loaded
+        each = [self._known[id(part)][1] for part in parts]
+        self._forget({id(part) for part in parts})
+        return put_together(round_, each, self._how[-1])
+
+    def _forget(self, needed: set[int]) -> None:
+        """Let go of the oldest parts, so that not a whole long schedule is kept."""
+        for number in [n for n in self._known if n not in needed]:
+            if self._size <= KEPT:
+                return
+            self._size -= self._known.pop(number)[0].src.size
 
 
 def _loaded(round_: Round, route: Paths, links: _Links, costs: Costs) -> Loaded:
@@ -393,19 +415,9 @@ def _alone(
     limited[away] = np.where(cap < rate, -1, links.tier[limit])
     rate = np.minimum(rate, cap)
     seconds = wire / rate
-    _refuse_ages(round_, float(seconds.max()))
+    refuse_ages(round_, float(seconds.max()))
     ideal[away] = duration_ps(wire, rate)
     return ideal, limited
-
-
-def _refuse_ages(round_: Round, seconds: float) -> None:
-    """Raise `CapacityError` where repetitions that last so long would outlast time."""
-    longest = seconds * round_.repeat
-    if longest * PS_PER_SECOND > LATEST:
-        raise CapacityError(
-            f"round {round_.label!r} would last {longest:.3g} s, beyond the 53 days a simulation may last; "
-            f"lower the size or raise the bandwidth"
-        )
 
 
 def _with_work(round_: Round, found: TransferCosts, local: Bools) -> TransferCosts:

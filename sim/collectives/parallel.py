@@ -44,8 +44,8 @@ class Copies:
         """The copies of a round: of each part in turn those of the first set of ranks, of the next, ..."""
         if small.parts is None:
             return _in_copies(small, self.members)
-        made = at_once([self._part(part) for part in small.parts])
-        return replace(made, repeat=small.repeat, label=small.label)
+        parts = tuple(self._part(part) for part in small.parts)
+        return replace(at_once(parts), repeat=small.repeat, label=small.label, parts=parts)
 
     def _part(self, part: Round) -> Round:
         known = self._known.get(id(part))

@@ -184,7 +184,7 @@ class FluidNetwork:
             return None
         loop = EventLoop(self.fabric, self.bundles.narrowest(self.capacity)[0], fast_forward=True)
         account = np.zeros((folded.job.nodes.size, TIERS + len(self.fabric.tiers)), dtype=np.int64)
-        loop.inject(folded.job, folded.job.arrivals, account, iter(folded.rounds))
+        loop.inject(folded.job, folded.job.arrivals, account, folded.rounds)
         finished = loop.advance(FOREVER)[0]
         c = loop.cost
         return Cut(

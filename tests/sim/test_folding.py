@@ -31,6 +31,7 @@ def folds_everything(monkeypatch: pytest.MonkeyPatch) -> None:
         return found
 
     monkeypatch.setattr(folding, "WORTHWHILE", 0)
+    monkeypatch.setattr(folding, "REPEATED", 0)
     monkeypatch.setattr(fluid, "fold", watched)
 
 
@@ -81,10 +82,28 @@ def test_a_link_that_stays_bears_all_images() -> None:
     assert folded_by == [2]
 
 
-def test_a_pod_of_two_rails_folds_by_two_places() -> None:
-    """4,096 chips: the leaves of two rails share spines, so only a turn by two leaves the fabric as it is."""
-    fabric = sim.compile_fabric(topologies.machine("hgx-h100", chips=4096))
-    sim.all_reduce(fabric, 2.0**20, algorithm="double_binary_tree", channels="auto", library="ideal")
+@pytest.mark.parametrize(
+    ("machine", "chips", "times"),
+    [
+        ("hgx-h100", 2048, 8),  # the leaves of two rails share spines
+        ("mtt-s5000", 512, 8),  # no rails: D-mod-k by address, whose digits turn with the host
+        ("hgx-b200", 256, 8),
+        ("zhenwu-810e", 256, 4),  # a NIC for every chip, hosts of two domains
+        ("metax-c500", 256, 2),
+        ("mi250x", 128, 2),
+    ],
+)
+@pytest.mark.parametrize("size", [2.0**20, 2.0**26])
+def test_what_libraries_choose_at_scale(machine: str, chips: int, times: int, size: float) -> None:
+    fabric = sim.compile_fabric(topologies.machine(machine, chips=chips))
+    assert_same(fabric, size)
+    assert folded_by == [times]
+
+
+def test_trees_of_switches_fold() -> None:
+    """NVLS: each chip's tree turns into the next chip's, whose members are the same."""
+    graph = topologies.machine("gb200-nvl72", chips=1024)
+    assert_same(graph, 2.0**26)
     assert folded_by == [4]
 
 

@@ -138,24 +138,24 @@ def redirect(round_: Round, rng: np.random.Generator, p: int) -> Round:
     """Send one transfer to another rank."""
     dst, i = round_.dst.copy(), int(rng.integers(round_.src.size))
     dst[i] = (dst[i] + int(rng.integers(1, p))) % p
-    return replace(round_, dst=dst)
+    return replace(round_, dst=dst, parts=None)
 
 
 def falsify(round_: Round, rng: np.random.Generator, p: int) -> Round:
     """State other bytes than the chunks have."""
     amounts, i = round_.bytes.copy(), int(rng.integers(round_.src.size))
     amounts[i] *= 1 + 1e-6
-    return replace(round_, bytes=amounts)
+    return replace(round_, bytes=amounts, parts=None)
 
 
 def invert(round_: Round, rng: np.random.Generator, p: int) -> Round:
     """Add where it should replace, replace where it should add."""
-    return replace(round_, reduce=not round_.reduce)
+    return replace(round_, reduce=not round_.reduce, parts=None)
 
 
 def backwards(round_: Round, rng: np.random.Generator, p: int) -> Round:
     """Swap senders and receivers."""
-    return replace(round_, src=round_.dst, dst=round_.src)
+    return replace(round_, src=round_.dst, dst=round_.src, parts=None)
 
 
 def untouched(round_: Round, rng: np.random.Generator, p: int) -> Round:
@@ -172,7 +172,8 @@ def pick(round_: Round, keep: np.ndarray) -> Round:
         return np.append(0, np.cumsum(counts)), np.concatenate([chunks[:0], *parts])
 
     return replace(
-        round_, src=round_.src[keep], dst=round_.dst[keep], bytes=round_.bytes[keep], payload=payload
+        round_, src=round_.src[keep], dst=round_.dst[keep], bytes=round_.bytes[keep], payload=payload,
+        parts=None,
     )
 
 
