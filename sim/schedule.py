@@ -148,7 +148,9 @@ class Round:
                 if not np.array_equal(made, getattr(self, name)):
                     raise ScheduleError(f"round {self.label!r}: {name} must be those of its parts in order")
             if any(part.reduce != self.reduce for part in self.parts):
-                raise ScheduleError(f"round {self.label!r}: its parts must reduce where it does, and only there")
+                raise ScheduleError(
+                    f"round {self.label!r}: its parts must reduce where it does, and only there"
+                )
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from sim.routing.paths import Bools, Ints
 from sim.schedule import FloatArray, IntArray, Round
 from sim.waits import Waits, waits_of
 from topologies import memory
-from topologies.errors import CapacityError, ChipweaveError, ScheduleError
+from topologies.errors import ChipweaveError, ScheduleError
 
 __all__ = ["TICK", "Costs", "Free", "Loaded", "TransferCosts", "duration_ps", "load", "round_costs"]
 

@@ -207,7 +207,7 @@ class LibraryCosts:
         rate = self.steps.reduce_rate[0]
         if not np.isfinite(rate):
             return np.zeros(payload.size, dtype=np.int64)
-        return np.rint(payload / rate * PS_PER_SECOND).astype(np.int64)
+        return np.asarray(np.rint(payload / rate * PS_PER_SECOND), dtype=np.int64)
 
     def capacity(self, fabric: Fabric) -> FloatArray:
         """Bytes/s that payload gets on each link."""

@@ -172,7 +172,11 @@ def pick(round_: Round, keep: np.ndarray) -> Round:
         return np.append(0, np.cumsum(counts)), np.concatenate([chunks[:0], *parts])
 
     return replace(
-        round_, src=round_.src[keep], dst=round_.dst[keep], bytes=round_.bytes[keep], payload=payload,
+        round_,
+        src=round_.src[keep],
+        dst=round_.dst[keep],
+        bytes=round_.bytes[keep],
+        payload=payload,
         parts=None,
     )
 
