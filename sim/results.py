@@ -19,6 +19,7 @@ from sim.plan import Plan
 from sim.schedule import FloatArray
 from sim.world import link_table
 from topologies import units
+from topologies.html_table import html_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -237,17 +238,16 @@ class Run:
         )
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td style='text-align:left'>{html.escape(cause)}</td><td>{units.format_time(spent)}</td>"
-            f"<td>{100 * spent / self.time if self.time else 0:.1f} %</td></tr>"
+        rows = [
+            (cause, units.format_time(spent), f"{100 * spent / self.time if self.time else 0:.1f} %")
             for cause, spent in self.breakdown.items()
             if spent > 0
-        )
+        ]
         return (
             f"<b>{html.escape(self.kind)}</b> of {units.format_size(self.size)} by {self.ranks} chips of "
             f"{html.escape(self.fabric.name)}<br>{html.escape(self.algorithm)}, {html.escape(self.protocol)} "
             f"({html.escape(self.library)}): <b>{units.format_time(self.time)}</b>, bus bandwidth "
             f"<b>{units.format_bandwidth(self.busbw)}</b>, "
-            f"{100 * self.efficiency:.0f} % of the lower bound's speed<table><tr>"
-            f"<th style='text-align:left'>critical path</th><th>time</th><th>share</th></tr>{rows}</table>"
+            f"{100 * self.efficiency:.0f} % of the lower bound's speed"
+            f"{html_table(('critical path', 'time', 'share'), rows)}"
         )

@@ -52,6 +52,9 @@ __all__ = ["FloatArray", "IntArray", "Payload", "Round", "Schedule", "Trees"]
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
+#: Rounds that a schedule shows of itself in a notebook.
+SHOWN_ROUNDS = 10
+
 #: ``(offsets, chunks)``: transfer i of the round carries
 #: ``chunks[offsets[i]:offsets[i + 1]]``.
 Payload = tuple[IntArray, IntArray]
@@ -235,4 +238,27 @@ class Schedule:
         return (
             f"<Schedule {self.kind} by {self.algorithm}: {self.ranks} ranks, "
             f"{self.size:.15g} bytes in {self.chunks} chunks>"
+        )
+
+    def _repr_html_(self) -> str:
+        import html
+        from itertools import islice
+
+        from topologies.html_table import html_table
+        from topologies.units import format_size
+
+        first = list(islice(self.rounds(), SHOWN_ROUNDS + 1))
+        rows = [
+            (
+                part.label or "round", f"{part.repeat:,}", f"{part.src.size:,}",
+                format_size(float(part.bytes.sum())),
+                "either" if part.adds is not None else "add" if part.reduce else "copy",
+            )
+            for part in first[:SHOWN_ROUNDS]
+        ]  # fmt: skip
+        heading = ("rounds", "times", "transfers", "bytes of one", "add or copy")
+        more = "and more rounds" if len(first) > SHOWN_ROUNDS else ""
+        return (
+            f"<b>{html.escape(self.kind)}</b> by {html.escape(self.algorithm)}: {self.ranks:,} ranks, "
+            f"{format_size(self.size)} in {self.chunks:,} chunks{html_table(heading, rows)}{more}"
         )

@@ -4,7 +4,7 @@ Generators build the fabrics of the textbook, `machine` those of the catalogue;
 `check` says what is wrong with a graph of one's own. The graph contract is in
 docs/design.md.
 
-``dragonfly``, ``draw`` and ``machines`` are functions here and modules below;
+``dragonfly``, ``draw``, ``machines`` and ``summary`` are functions here and modules below;
 being imported here, the functions keep the names.
 """
 
@@ -17,6 +17,7 @@ from topologies.formats import read, write
 from topologies.graph import check, chips, faults
 from topologies.machines import machine, machines
 from topologies.shapes import full_mesh, hypercube, hyperx, mesh, ring, switch, torus
+from topologies.summary import summary
 
 __all__ = [
     "attach_clos",
@@ -38,6 +39,7 @@ __all__ = [
     "rail_optimized",
     "read",
     "ring",
+    "summary",
     "switch",
     "torus",
     "write",

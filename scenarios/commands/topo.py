@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -13,7 +13,6 @@ import typer
 from scenarios.commands.options import Chips
 
 if TYPE_CHECKING:
-    import networkx as nx
     from matplotlib.figure import Figure
 
     from scenarios.commands.subject import Subject
@@ -139,14 +138,15 @@ def _write(
 
 
 def _summary(subject: Subject) -> dict[str, Any]:
-    graph = subject.graph
-    kinds = Counter(str(kind) for _, kind in graph.nodes(data="kind"))
+    import topologies
+
+    held = topologies.summary(subject.graph)
     return {
         "name": subject.name,
         "chips": len(subject.members),
-        "nodes": dict(sorted(kinds.items())),
-        "links": list(_tiers(graph)),
-        "graph": {key: value for key, value in sorted(graph.graph.items()) if _is_scalar(value)},
+        "nodes": held.nodes,
+        "links": [dataclasses.asdict(kind) for kind in held.links],
+        "graph": held.attributes,
     }
 
 
@@ -167,22 +167,6 @@ def _described(name: str) -> dict[str, Any]:
         for path, figure in machine.figures()
     ]
     return {"title": machine.title, "notes": machine.notes, "figures": figures}
-
-
-def _tiers(graph: nx.Graph[Any]) -> Iterator[dict[str, Any]]:
-    """Links that are alike, counted: one row a tier, bandwidth and latency."""
-    from topologies.graph import link_bandwidth, link_latency
-
-    alike = Counter(
-        (
-            str(attributes.get("tier", "link")),
-            link_bandwidth(attributes, f"link {tail!r} to {head!r}"),
-            link_latency(attributes, f"link {tail!r} to {head!r}"),
-        )
-        for tail, head, attributes in graph.edges(data=True)
-    )
-    for (tier, bandwidth, latency), number in alike.items():
-        yield {"tier": tier, "number": number, "bandwidth": bandwidth, "latency": latency}
 
 
 def _lines(summary: dict[str, Any]) -> Iterator[str]:
@@ -207,7 +191,3 @@ def _rate(bandwidth: float) -> str:
     from topologies.units import format_bandwidth
 
     return "-" if bandwidth != bandwidth else format_bandwidth(bandwidth)
-
-
-def _is_scalar(value: object) -> bool:
-    return isinstance(value, (str, int, float, bool))

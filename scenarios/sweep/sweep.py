@@ -6,20 +6,26 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from scenarios.processes import processors
 from scenarios.store.store import Store
+from scenarios.store.table import Table, table
 from scenarios.sweep.campaign import Campaign, Tally
 from scenarios.sweep.model import model_version
 from scenarios.sweep.point import Point
 from scenarios.sweep.specification import Specification, parse, read
 from scenarios.sweep.workers import Cluster, Here, Processes, Workers
+from topologies.errors import ChipweaveError
 
 __all__ = ["SERIAL_POINTS", "Sweep", "sweep"]
 
 #: So few points are run in this process, unless workers are asked for: at some
 #: milliseconds each, starting others would take longer. Large clusters count more.
 SERIAL_POINTS, SERIAL_CHIPS = 256, 256
+
+#: Rows of the store that a sweep shows of itself in a notebook.
+SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,44 @@ class Sweep:
     def _repr_html_(self) -> str:
         import html
 
-        return f"<b>Sweep</b> of {self.tally.total:,} points in {html.escape(str(self.path))}: {self.tally}"
+        head = f"<b>Sweep</b> of {self.tally.total:,} points in {html.escape(str(self.path))}: {self.tally}"
+        try:
+            with Store(self.path) as opened:
+                return head + _first_rows(table(opened))
+        except ChipweaveError:
+            # The store has been moved since.
+            return head
+
+
+def _first_rows(runs: Table) -> str:
+    from topologies.html_table import html_table
+    from topologies.units import format_bandwidth, format_size, format_time
+
+    def text(value: Any, write: Callable[[Any], str] = str) -> str:
+        return "" if value is None else write(value)
+
+    names = (
+        "machine",
+        "collective",
+        "ran_algorithm",
+        "state",
+        "bounded_by",
+        "chips",
+        "size",
+        "time",
+        "busbw",
+    )
+    columns = [runs.columns[name][:SHOWN] for name in names]
+    rows = [
+        (
+            *map(text, words), text(size, format_size), text(time, format_time),
+            text(busbw, format_bandwidth),
+        )
+        for *words, size, time, busbw in zip(*columns, strict=True)
+    ]  # fmt: skip
+    heading = ("machine", "collective", "algorithm", "state", "bounded by", "chips", "size", "time", "busbw")
+    left = len(runs) - SHOWN
+    return html_table(heading, rows, words=5) + (f"and {left:,} more rows" if left > 0 else "")
 
 
 def sweep(
