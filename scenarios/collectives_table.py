@@ -18,6 +18,7 @@ from scenarios.outputs import OutputFolder
 from scenarios.pages import replace_marked
 from scenarios.processes import processors, spread
 from scenarios.progress import progress
+from scenarios.report import Report
 from topologies.errors import ChipweaveError, nearest
 
 if TYPE_CHECKING:
@@ -108,6 +109,14 @@ FABRICS: dict[str, Callable[[], nx.Graph[Any]]] = {
     "random graph of 20": random_graph,
 }
 
+#: Names in the catalogue of the fabrics that are machines.
+MACHINES = {
+    "4 HGX H100": "hgx-h100",
+    "4 Atlas 800T A2": "atlas-800t-a2",
+    "CloudMatrix384": "cloudmatrix384",
+    "TPU v5p 4x4x4": "tpu-v5p",
+}
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run the scenario; see ``--help`` for its options.
@@ -122,7 +131,7 @@ def main(argv: list[str] | None = None) -> int:
     ChipweaveError
         For a fabric, size, folder or page that cannot be used.
     """
-    from topologies.units import size
+    from topologies.units import format_size, size
 
     parser = ScenarioParser(NAME, __doc__.partition("\n")[0])
     parser.add_argument(
@@ -154,12 +163,27 @@ def main(argv: list[str] | None = None) -> int:
     text = markdown(found)
     folder.write_table(f"{NAME}.csv", found)
     folder.write_text(f"{NAME}.md", text)
-    folder.manifest(NAME, inputs={"fabrics": names, "size": asked}, seed=arguments.seed)
+    beside, ran = side_by_side(found), found[found["refused"] == ""]
+    folder.write_table(f"{NAME}-side-by-side.csv", beside)
+    folder.manifest(
+        NAME,
+        inputs={"fabrics": names, "size": asked},
+        seed=arguments.seed,
+        report=Report(
+            title=__doc__.partition("\n")[0],
+            question=__doc__.partition("\n")[2],
+            machines=[MACHINES[name] for name in names if name in MACHINES],
+            tables={
+                f"{NAME}-side-by-side.csv": (f"Bus bandwidth at {format_size(asked)}, GB/s", beside),
+                f"{NAME}.csv": ("Those that run", ran.drop(columns=["size", "refused"])),
+            },
+        ),
+    )
     if arguments.page is not None:
         replace_marked(arguments.page, MARK, text)
     if not arguments.quiet:
         print(text)
-        print(f"written: {folder.path}/{NAME}.csv and .md")
+        print(f"written: {folder.path}/{NAME}.csv, .md and index.html")
     return 0
 
 
@@ -260,6 +284,19 @@ def _variants(kind: str, algorithm: str, fabric: Any) -> Iterator[dict[str, Any]
         busiest = max((r.src.size for r in build(kind, fabric.ranks, 8.0, name).rounds()), default=0)
         if busiest <= CROWDED:
             yield {"channels": "auto"}
+
+
+def side_by_side(found: pd.DataFrame) -> pd.DataFrame:
+    """Bus bandwidth in GB/s: a row a collective and algorithm, a column a fabric.
+
+    Algorithms that run on none of the fabrics are left out.
+    """
+    wide = found.assign(busbw=found["busbw"] / 1e9).pivot(
+        index=["collective", "algorithm"], columns="fabric", values="busbw"
+    )
+    wide = wide[list(dict.fromkeys(found["fabric"]))].dropna(how="all")
+    wide.columns.name = None
+    return wide[wide.max(axis=1) > 0].reset_index()
 
 
 def markdown(found: pd.DataFrame) -> str:

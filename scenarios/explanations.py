@@ -8,13 +8,15 @@ __all__ = ["explanations"]
 
 
 def explanations(
-    jobs: Iterable[tuple[str, int, float]], *, rerun: bool | None = None
+    jobs: Iterable[tuple[str, int, float]], *, kind: str = "all_reduce", rerun: bool | None = None
 ) -> list[tuple[str, str]]:
-    """Explain one all-reduce of each machine.
+    """Explain one collective of each machine.
 
     Parameters
     ----------
     jobs : iterable of (machine, chips, bytes)
+    kind : str
+        The collective.
     rerun : bool, optional
         As for `sim.Run.explain`.
 
@@ -27,6 +29,6 @@ def explanations(
 
     found = []
     for machine, chips, size in jobs:
-        run = sim.all_reduce(topologies.machine(machine, chips=chips), size)
+        run = sim.collective(kind, topologies.machine(machine, chips=chips), size)
         found.append((f"{machine}, {chips:,} chips", run.explain(rerun=rerun)))
     return found

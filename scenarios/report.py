@@ -1,7 +1,7 @@
 """One page that says it all: question, figures, tables, what bounded the time, machines, manifest.
 
-The page needs nothing besides itself: styles stand in it, figures are embedded
-as vectors, and there is no script. Words of tables and machines are escaped by
+The page needs nothing besides itself: styles stand in it, figures are embedded,
+and there is no script. Words of tables and machines are escaped by
 the template engine.
 """
 
@@ -35,7 +35,7 @@ ROWS = 200
 BANDWIDTHS = ("busbw", "algbw", "bandwidth", "busbw_measured")
 TIMES = ("time", "lower_bound", "time_before", "time_after", "time_measured")
 SHARES = ("efficiency", "gain", "bandwidth_gain", "latency_gain", "scale_out_gain",
-          "median_error", "p90_error", "bias", "worst_error")  # fmt: skip
+          "median_error", "p90_error", "bias", "worst_error", "median", "p90", "baseline_median")  # fmt: skip
 SIZES = ("size", "worst_size")
 
 #: Words longer than this may break in a cell; above the second they are whole sentences.
@@ -55,7 +55,7 @@ class Report:
     machines : sequence of str
         Names of the catalogue, or ``.toml`` descriptions.
     figures : mapping of str to str
-        Caption by the name of a ``.svg`` file in the folder.
+        Caption by the name of a ``.svg`` or ``.png`` file in the folder.
     tables : mapping of str to (caption, DataFrame)
         By the name of the file in the folder that holds the table.
     explanations : sequence of (heading, text)
@@ -94,9 +94,10 @@ def page(report: Report, folder: Path, *, manifest: Mapping[str, Any], manifest_
     template = engine.from_string(TEMPLATE.read_text(encoding="utf-8"))
     return template.render(
         title=report.title,
-        question=[" ".join(p.split()) for p in report.question.split("\n\n") if p.strip()],
+        # Docstrings mark code with double backticks.
+        question=[" ".join(p.replace("``", "").split()) for p in report.question.split("\n\n") if p.strip()],
         figures=[
-            {"file": name, "caption": caption, "encoded": _encoded(folder / name)}
+            {"file": name, "caption": caption, "source": _embedded(folder / name)}
             for name, caption in report.figures.items()
         ],
         tables=[_table(name, caption, table) for name, (caption, table) in report.tables.items()],
@@ -124,8 +125,9 @@ def _blocks(text: str) -> list[tuple[str, str]]:
     return found
 
 
-def _encoded(path: Path) -> str:
-    return base64.b64encode(path.read_bytes()).decode("ascii")
+def _embedded(path: Path) -> str:
+    kind = {".svg": "svg+xml", ".png": "png"}[path.suffix]
+    return f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
 
 
 def _grid(engine: Any) -> Any:
@@ -167,10 +169,14 @@ def _table(name: str, caption: str, table: pd.DataFrame) -> dict[str, Any]:
 
 def _text(column: str, value: Any) -> str:
     """A cell for people, with its unit."""
+    import numpy as np
+
     from topologies.units import format_bandwidth, format_size, format_time
 
     if isinstance(value, str):
         return value
+    if isinstance(value, (bool, np.bool_)):
+        return "yes" if value else "no"
     if value != value:
         return "–"
     if column in BANDWIDTHS:

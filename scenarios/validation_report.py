@@ -6,6 +6,7 @@ part of the rows and fails if the median has worsened by more than one point.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 from scenarios.arguments import ScenarioParser
 from scenarios.outputs import OutputFolder, save_figure
 from scenarios.progress import progress
+from scenarios.report import Report
 from scenarios.validation import MEASURED, Summary, counted, errors_by, predict, summary
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from scenarios.validation_targets import Target
 
-__all__ = ["NOTES", "SUBSET", "main", "page", "subset"]
+__all__ = ["NOTES", "SUBSET", "main", "page", "subset", "write_page"]
 
 NAME = "validation_report"
 
@@ -67,7 +69,10 @@ def main(argv: list[str] | None = None) -> int:
     from topologies.systems import Systems
 
     parser = ScenarioParser(NAME, (__doc__ or "").partition("\n")[0])
-    parser.add_argument("-o", "--output", type=Path, default=Path("docs"), metavar="DIR")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="DIR",
+        help="Where the files go, with a page index.html; by default docs/, without it.",
+    )  # fmt: skip
     parser.add_argument("-q", "--quiet", action="store_true", help="No progress bar, no messages.")
     parser.add_argument(
         "--targets",
@@ -76,7 +81,7 @@ def main(argv: list[str] | None = None) -> int:
         help="What `chipweave run validation_targets` wrote, not run again.",
     )
     arguments = parser.parse_args(argv)
-    folder = OutputFolder(arguments.output)
+    folder = OutputFolder(arguments.output or Path("docs"))
     with progress("measured rows", quiet=arguments.quiet) as report:
         table = predict(read(MEASURED).rows, Systems(), Predictor(), report=report)
     if arguments.targets is not None:
@@ -89,8 +94,38 @@ def main(argv: list[str] | None = None) -> int:
     for name, figure in figures:
         folder.write(f"img/{name}.png", partial(save_figure, figure=figure))
     folder.write_text("validation.md", page(table, found, left))
+    if arguments.output is not None:
+        write_page(folder, good, found, left)
     print(summary(good["error"]).line())
     return 0
+
+
+def write_page(folder: OutputFolder, good: pd.DataFrame, found: list[Target], left: pd.DataFrame) -> None:
+    """The report as HTML, for a folder that holds its figures already; parameters as for `page`."""
+    import pandas as pd
+
+    met = pd.DataFrame([asdict(target) for target in found])
+    folder.write_table("errors-by-system.csv", errors_by(good, "system"))
+    folder.write_table("targets.csv", met)
+    folder.write_table("left-out-systems.csv", left)
+    folder.manifest(
+        NAME,
+        inputs={},
+        input_files=[MEASURED],
+        report=Report(
+            title=(__doc__ or "").partition("\n")[0],
+            question=summary(good["error"]).line() + "\n\nErrors are those of the time, out of place.",
+            figures={
+                "img/validation.png": "Simulated over measured time of every row",
+                "img/validation-by-size.png": "The same by message size",
+            },
+            tables={
+                "errors-by-system.csv": ("By system", errors_by(good, "system")),
+                "targets.csv": ("Targets, and whether they are met", met),
+                "left-out-systems.csv": ("Every system predicted without its own rows", left),
+            },
+        ),
+    )
 
 
 def _written(folder: Path) -> tuple[list[Target], pd.DataFrame]:

@@ -17,6 +17,7 @@ import numpy as np
 from scenarios.arguments import ScenarioParser
 from scenarios.outputs import OutputFolder
 from scenarios.progress import progress
+from scenarios.report import Report as Page
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,7 +93,18 @@ def main(argv: list[str] | None = None) -> int:
                          columns=["target", "rows", "wanted", "reached", "met"])  # fmt: skip
     folder.write_table(f"{NAME}.csv", table)
     folder.write_table(f"{NAME}-systems.csv", systems)
-    folder.manifest(NAME, inputs={})
+    folder.manifest(
+        NAME,
+        inputs={},
+        report=Page(
+            title=(__doc__ or "").partition("\n")[0],
+            question=(__doc__ or "").partition("\n")[2],
+            tables={
+                f"{NAME}.csv": ("Targets, and whether they are met", table),
+                f"{NAME}-systems.csv": ("Every system predicted without its own rows", systems),
+            },
+        ),
+    )
     width = max(len(t.what) for t in found)
     for t in found:
         print(

@@ -10,8 +10,11 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
+from scenarios.explanations import explanations
 from scenarios.outputs import OutputFolder
-from scenarios.progress import Report, progress
+from scenarios.progress import Report as Progress
+from scenarios.progress import progress
+from scenarios.report import Report
 from scenarios.survey import new_table, show, survey_parser
 from topologies.units import size as size_of
 
@@ -43,6 +46,19 @@ TITLES = {
 CHIPS = 32
 
 SIZES = tuple(2.0**power for power in range(16, 33))
+
+#: Columns of the table on the page.
+COLUMNS = (
+    "curve",
+    "size",
+    "algorithm",
+    "protocol",
+    "time",
+    "busbw",
+    "lower_bound",
+    "efficiency",
+    "bounded_by",
+)
 
 #: Sizes of the printed table.
 SHOWN = (2.0**20, 2.0**26, 2.0**30)
@@ -79,10 +95,29 @@ def main(argv: list[str] | None = None) -> int:
         "machines": machines, "libraries": arguments.libraries, "chips": arguments.chips, "sizes": sizes,
         "collective": arguments.collective,
     }  # fmt: skip
-    folder.manifest(NAME, inputs=asked, seed=arguments.seed)
+    said = explanations(
+        [(machine, arguments.chips, max(sizes)) for machine in machines], kind=arguments.collective
+    )
+    folder.manifest(
+        NAME,
+        inputs=asked,
+        seed=arguments.seed,
+        report=Report(
+            title=__doc__.partition("\n")[0],
+            question=__doc__.partition("\n")[2],
+            machines=machines,
+            figures={
+                f"{NAME}.svg": f"Bus bandwidth over size on {arguments.chips} chips, by machine and library"
+            },
+            tables={f"{NAME}.csv": ("Every point", found[list(COLUMNS)])},
+            explanations=said,
+        ),
+    )
     if not arguments.quiet:
         _show(found)
-        print(f"written: {folder.path}/{NAME}.csv and its figure")
+        for _, text in said:
+            print("\n".join(text.splitlines()[:2]))
+        print(f"written: {folder.path}/{NAME}.csv its figure and index.html")
     return 0
 
 
@@ -92,7 +127,7 @@ def table(
     chips: int,
     sizes: list[float],
     collective: str = "all_reduce",
-    report: Report | None = None,
+    report: Progress | None = None,
 ) -> pd.DataFrame:
     """Simulate every machine with every library.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import shutil
@@ -69,6 +70,112 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = ["--machines", *MACHINES, "--chips", "8,16", "--size", "1 MiB", "--size", "1 GiB", "--quiet"]
     assert main(["-o", str(place), *options]) == 0
     return place
+
+
+def _validation_report(place: Path) -> None:
+    """The page of the report, of a few rows."""
+    from functools import partial
+
+    from scenarios import validation_report
+    from scenarios.outputs import save_figure
+    from scenarios.validation import MEASURED, counted, predict
+    from scenarios.validation_figures import by_size, measured_against_simulated
+    from scenarios.validation_targets import Target
+    from sim.measurements import read
+    from sim.predict import Predictor
+    from topologies.systems import Systems
+
+    rows = read(MEASURED).rows
+    few = rows[(rows["system"] == "NVIDIA h100_sxm (aiconfigurator)") & (rows["n_ranks"] == 8)]
+    good = counted(predict(few.head(42).reset_index(drop=True), Systems(), Predictor()))
+    out = OutputFolder(place)
+    figures = {"validation": measured_against_simulated(good), "validation-by-size": by_size(good)}
+    for name, figure in figures.items():
+        out.write(f"img/{name}.png", partial(save_figure, figure=figure))
+    left = pd.DataFrame({"system": ["<none>"], "rows": [0], "median": [float("nan")]})
+    validation_report.write_page(out, good, [Target("<median>", 42, "< 10 %", "9 %", True)], left)
+
+
+def _validation_targets(place: Path) -> None:
+    from scenarios import validation_targets
+
+    few = [validation_targets.Target("choice", 9, "> 90 %", "8 of 9", False)]
+    left = pd.DataFrame({"system": ["one"], "rows": [3], "median": [0.1]})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(validation_targets, "targets", lambda report: (few, left))
+        assert validation_targets.main(["-o", str(place), "-q"]) == 0
+
+
+def _run(name: str, *options: str) -> Callable[[Path], None]:
+    """The page of a scenario that is asked for little."""
+
+    def make(place: Path) -> None:
+        module = importlib.import_module(f"scenarios.{name}")
+        assert module.main(["-o", str(place), "-q", *options]) == 0
+
+    return make
+
+
+#: How each scenario makes its page, of little; ``allreduce_scaling`` is the `folder` above.
+SCENARIOS: dict[str, Callable[[Path], None]] = {
+    "collectives_table": _run("collectives_table", "--fabrics", "full mesh of 8", "TPU v5p 4x4x4"),
+    "domestic_vs_global": _run("domestic_vs_global", "--machines", *MACHINES, "--chips", "8,16"),
+    "measured_overlay": _run("measured_overlay", "--machines", "hgx-h100"),
+    "validation_report": _validation_report,
+    "validation_targets": _validation_targets,
+    "wire_or_algorithm": _run("wire_or_algorithm", "--chips", "8"),
+}
+
+#: Sections of their pages, besides the manifest.
+SECTIONS = {
+    "collectives_table": {"tables", "machines"},
+    "domestic_vs_global": {"figures", "tables", "explanation", "machines"},
+    "measured_overlay": {"figures", "tables", "explanation", "machines"},
+    "validation_report": {"figures", "tables"},
+    "validation_targets": {"tables"},
+    "wire_or_algorithm": {"figures", "tables", "explanation", "machines"},
+}
+
+
+@pytest.fixture(scope="module", params=sorted(SCENARIOS))
+def scenario(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """A scenario by name, and the folder it wrote."""
+    place = tmp_path_factory.mktemp("page")
+    SCENARIOS[request.param](place)
+    return request.param, place
+
+
+def test_no_scenario_is_without_a_page() -> None:
+    from scenarios.commands.run import scenarios
+
+    assert {name for name, _ in scenarios()} == {*SCENARIOS, "allreduce_scaling"}
+
+
+@pytest.mark.slow
+def test_every_scenario_writes_its_page(scenario: tuple[str, Path]) -> None:
+    name, place = scenario
+    page = Elements((place / PAGE).read_text(encoding="utf-8"))
+    assert {str(a["id"]) for tag, a in page.tags if tag == "section"} == {*SECTIONS[name], "manifest"}
+    for tag, attributes in page.tags:
+        assert tag != "script"
+        if "src" in attributes:
+            assert str(attributes["src"]).startswith("data:image/")
+        link = str(attributes.get("href", "#"))
+        assert link.startswith(("#", "data:")) or (place / link).is_file(), link
+    manifest = json.loads((place / f"{name}.manifest.json").read_text(encoding="utf-8"))
+    assert PAGE in manifest["files"]
+
+
+@in_browser
+@pytest.mark.slow
+def test_every_page_is_readable_on_a_narrow_screen(scenario: tuple[str, Path], tmp_path: Path) -> None:
+    found, console = browse(scenario[1] / PAGE, tmp_path, 400)
+    assert console == ""
+    assert found["scrolled"] <= 400
+    assert ("figures" in SECTIONS[scenario[0]]) == bool(found["pictures"])
+    assert all(natural > 0 and shown >= 500 and alt for natural, shown, alt in found["pictures"])
+    assert found["smallest"] >= 13
+    assert found["cut"] == []
 
 
 def browse(page: Path, profile: Path, width: int) -> tuple[dict[str, Any], str]:

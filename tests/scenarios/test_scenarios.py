@@ -285,7 +285,7 @@ class TestWireOrAlgorithm:
             run = sim.all_reduce(graph, "64 MiB", library=row["library"])
             assert row["time"] == pytest.approx(run.time, rel=1e-11)
             assert row["algorithm"] == run.algorithm
-        assert {path.suffix for path in tmp_path.iterdir()} == {".csv", ".png", ".svg", ".json"}
+        assert {path.suffix for path in tmp_path.iterdir()} == {".csv", ".png", ".svg", ".json", ".html"}
 
 
 class TestCollectivesTable:
@@ -305,6 +305,16 @@ class TestCollectivesTable:
         assert (found[ran]["time"] > 0).all()
         assert found[~ran]["refused"].str.contains(r"needs|network|groups|ranks").all()
         assert (found[ran]["lower_bound"] <= found[ran]["time"] * (1 + 1e-9)).all()
+
+    def test_side_by_side_are_the_fabrics_of_the_question(self, found: pd.DataFrame) -> None:
+        beside = collectives_table.side_by_side(found)
+        assert beside.columns.tolist() == ["collective", "algorithm", *self.NAMES]
+        ran = found[found["busbw"] > 0]
+        assert len(beside) == ran.groupby(["collective", "algorithm"]).ngroups
+        ring = beside[(beside["collective"] == "all_reduce") & (beside["algorithm"] == "ring")]
+        same = ran[(ran["collective"] == "all_reduce") & (ran["algorithm"] == "ring")].set_index("fabric")
+        for name in self.NAMES:
+            assert ring[name].item() == same["busbw"][name] / 1e9
 
     def test_a_row_is_one_call(self, found: pd.DataFrame) -> None:
         ring = found[(found["fabric"] == "ring of 8") & (found["algorithm"] == "ring")]
