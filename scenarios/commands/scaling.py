@@ -20,6 +20,7 @@ from scenarios.commands.options import (
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
     from sim import Run
 
@@ -27,6 +28,10 @@ __all__ = ["scaling"]
 
 #: What is said of each machine's largest run below the table, which says the rest.
 EXPLAINED = ("run", "bounded", "contention", "bound", "change")
+
+
+#: Columns of the table on the page; the CSV has all of them.
+COLUMNS = ("machine", "chips", "size", "algorithm", "protocol", "time", "busbw", "efficiency", "bounded_by")
 
 
 def scaling(
@@ -39,7 +44,8 @@ def scaling(
     ] = None,
     collective: Collective = "all_reduce",
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="DIR", help="Write scaling.csv there.")
+        Path | None,
+        typer.Option("-o", "--output", metavar="DIR", help="Write table, figures and a page there."),
     ] = None,
     algorithm: Algorithm = "auto",
     protocol: Protocol = "auto",
@@ -54,6 +60,7 @@ def scaling(
     from scenarios.commands.subject import GRAPH_SUFFIXES
     from scenarios.outputs import OutputFolder
     from scenarios.progress import progress
+    from scenarios.report import Report
     from topologies.units import size as size_in_bytes
 
     for name in machines:
@@ -81,16 +88,51 @@ def scaling(
             **settings,
         )  # fmt: skip
     typer.echo(table.to_json(orient="records", indent=2) if as_json else _text(table))
+    said = []
+    if not as_json or folder is not None:
+        for machine, run in last.items():
+            parts = [str(part) for part in run.explanation() if part.topic in EXPLAINED]
+            said.append((f"{machine}, {run.ranks:,} chips", "\n".join(parts)))
     if not as_json:
-        for run in last.values():
-            typer.echo("\n" + "\n".join(str(part) for part in run.explanation() if part.topic in EXPLAINED))
+        for _, text in said:
+            typer.echo("\n" + text)
     if folder is not None:
         inputs = {"machines": machines, "chips": counts, "sizes": sizes, "collective": collective, **settings}
         folder.write_table("scaling.csv", table)
+        figures = _figures(table)
+        for name, (_, figure) in figures.items():
+            folder.write_figure(name, figure)
         described = [name for name in machines if name.endswith(".toml")]
-        folder.manifest("scaling", inputs=inputs, input_files=described, seed=seed)
+        page = Report(
+            title=f"{collective} on {', '.join(dict.fromkeys(table['machine']))}",
+            machines=machines,
+            figures={f"{name}.svg": caption for name, (caption, _) in figures.items()},
+            tables={"scaling.csv": ("Every point", table[list(COLUMNS)])},
+            explanations=said,
+        )
+        folder.manifest("scaling", inputs=inputs, input_files=described, seed=seed, report=page)
         if not quiet:
-            typer.echo(f"written: {folder.path / 'scaling.csv'}", err=True)
+            names = ", ".join(["scaling.csv", *(f"{name}.png" for name in figures), "index.html"])
+            typer.echo(f"written into {folder.path}: {names}", err=True)
+
+
+def _figures(table: pd.DataFrame) -> dict[str, tuple[str, Figure]]:
+    """Caption and figure by file name: over chips for each size, or over sizes at one number of chips."""
+    from scenarios.survey import file_size
+    from sim.plots import panels, plot_busbw, plot_scaling
+    from topologies.units import format_size
+
+    found = {}
+    if table["chips"].nunique() > 1:
+        for size in sorted(set(table["size"])):
+            figure, (ax,) = panels()
+            plot_scaling(table, size=size, ax=ax)
+            found[f"scaling-{file_size(size)}"] = (f"Bus bandwidth over chips, {format_size(size)}", figure)
+    elif table["size"].nunique() > 1:
+        figure, (ax,) = panels()
+        plot_busbw(table, ax=ax)
+        found["busbw"] = ("Bus bandwidth over message size", figure)
+    return found
 
 
 def _text(table: pd.DataFrame) -> str:

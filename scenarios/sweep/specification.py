@@ -66,7 +66,8 @@ def read(path: Path) -> Specification:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise FormatError(f"cannot read '{path}': {error}; give the path of a sweep file") from error
+        reason = getattr(error, "strerror", None) or error
+        raise FormatError(f"cannot read '{path}': {reason}; give the path of a sweep file") from error
     return parse(text, path.name, path.parent)
 
 

@@ -365,6 +365,25 @@ class TestScaling:
             assert Path(folder, "scaling.manifest.json").is_file()
         assert written[0] == written[1]
 
+    @pytest.mark.parametrize(
+        ("options", "figures"),
+        [
+            ((), {"scaling-1MiB"}),
+            (("--size", "2MiB"), {"scaling-1MiB", "scaling-2MiB"}),
+            (("--size", "2MiB", "--chips", "8"), {"busbw"}),
+            (("--chips", "8"), set()),
+        ],
+    )
+    def test_figures_and_a_page(self, chipweave: Call, options: tuple[str, ...], figures: set[str]) -> None:
+        """Over chips for each size; over sizes at one number of chips; none of a single point."""
+        outcome = chipweave(*self.ARGUMENTS, *options, "-o", "out")
+        assert outcome.code == 0, outcome.err
+        assert {path.stem for path in Path("out").glob("*.svg")} == figures
+        assert {path.stem for path in Path("out").glob("*.png")} == figures
+        page = Path("out", "index.html").read_text(encoding="utf-8")
+        assert page.count("Bounded by") == 2
+        assert page.count("<img ") == len(figures)
+
     def test_one_row_a_point(self, chipweave: Call) -> None:
         rows = json.loads(chipweave(*self.ARGUMENTS, "--json").out)
         assert [(row["machine"], row["chips"]) for row in rows] == [
