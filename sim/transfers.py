@@ -388,35 +388,21 @@ def _loaded(round_: Round, route: Paths, links: _Links, costs: Costs) -> Loaded:
     local = round_.src == round_.dst
     if round_.seconds is not None or local.any():
         found = _with_work(round_, found, local)
-    ideal, tier = _alone(round_, paths, links, found, ~local)
+    ideal, tier = _alone(round_, paths, links, found)
     return Loaded(round_, route, paths, found, ideal, tier, waits_of(round_))
 
 
-def _alone(
-    round_: Round, paths: Paths, links: _Links, found: TransferCosts, away: Bools
-) -> tuple[IntArray, IntArray]:
-    """How long each transfer holds its links when alone, and the tier that limits it.
+def _alone(round_: Round, paths: Paths, links: _Links, found: TransferCosts) -> tuple[IntArray, IntArray]:
+    """How long each transfer holds its links when alone, and the tier that limits it."""
+    # Kernels are imported where they are used: numba takes a third of a second.
+    from sim.durations import alone
 
-    Those not ``away`` are local work, hold no links and take no time for bytes.
-    """
-    ideal = np.zeros(away.size, dtype=np.int64)
-    limited = np.full(away.size, -1, dtype=np.int64)
-    if not away.any():
-        return ideal, limited
-    room = links.capacity[paths.link] / paths.weight
-    # Local work has no entries, and would upset reduceat.
-    first = paths.start[:-1][away]
-    rate = np.minimum.reduceat(room, first)
-    narrow = np.repeat(rate, np.diff(paths.start)[away]) == room
-    # The first link of the path that is as narrow as the path.
-    entry = np.where(narrow, np.arange(room.size), room.size)
-    limit = paths.link[np.minimum.reduceat(entry, first)]
-    cap, wire = found.cap[away], found.wire_bytes[away]
-    limited[away] = np.where(cap < rate, -1, links.tier[limit])
-    rate = np.minimum(rate, cap)
-    seconds = wire / rate
-    refuse_ages(round_, float(seconds.max()))
-    ideal[away] = duration_ps(wire, rate)
+    ideal, limited = np.empty(round_.src.size, dtype=np.int64), np.empty(round_.src.size, dtype=np.int64)
+    longest = alone(
+        paths.start, paths.link, paths.weight, links.capacity, links.tier, found.cap, found.wire_bytes, TICK,
+        ideal, limited,
+    )  # fmt: skip
+    refuse_ages(round_, longest)
     return ideal, limited
 
 

@@ -262,14 +262,13 @@ class EventLoop:
             ranks=p if watched else 0,
         )
         s = self.state
-        src, dst = np.ascontiguousarray(r.src), np.ascontiguousarray(r.dst)
-        loading.place_transfers(
-            s, place.transfer, place.entry, running.first, q, src, dst, one.costs.overhead_ps,
+        loading.place_round(
+            s, place.transfer, place.entry, place.row, place.part, running.first, p, q,
+            np.ascontiguousarray(r.src), np.ascontiguousarray(r.dst), one.costs.overhead_ps,
             one.paths.latency_ps, one.costs.reduce_ps, one.ideal_ps, one.tier, one.costs.wire_bytes,
             one.costs.cap, one.paths.start, one.paths.link, one.paths.weight,
+            *((NONE, NONE) if one.waits is None else one.waits.ends),
         )  # fmt: skip
-        at, ends = (NONE, NONE) if one.waits is None else one.waits.ends
-        loading.place_parts(s, place.transfer, place.row, place.part, p, src, dst, at, ends)
         self._place_fan(running, place)
         watch = running.first + int(r.src[0]) if watched else -1
         left = m * (r.repeat - repetition)

@@ -134,7 +134,7 @@ class Router:
             ]
         )
         inner = len(parts)
-        left = self._scope(parts, np.sort(left), src, dst, self.routing, "all")
+        left = self._scope(parts, np.sort(left, kind="stable"), src, dst, self.routing, "all")
         if self._domains:
             for _, paths in parts[inner:]:
                 paths.outside[:] = True

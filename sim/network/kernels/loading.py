@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from sim.compiled import lean
+from sim.compiled import inlined, lean
 from sim.network.kernels.state import (
     CAP,
     DONE,
@@ -33,12 +33,12 @@ from sim.network.kernels.state import (
     State,
 )
 
-__all__ = ["place_parts", "place_transfers", "settle_round"]
+__all__ = ["place_round", "settle_round"]
 
 Array = npt.NDArray[Any]
 
 
-@lean
+@inlined
 def place_transfers(
     s: State,
     first: Int,
@@ -79,7 +79,7 @@ def place_transfers(
             s.weights[entry + e] = weight[e]
 
 
-@lean
+@inlined
 def place_parts(
     s: State, first: Int, row: Int, part: Int, ranks: Int, src: Array, dst: Array, at: Array, ends: Array
 ) -> None:
@@ -118,6 +118,39 @@ def place_parts(
     for r in range(row + ranks, row, -1):
         starts[r] = starts[r - 1]
     starts[row] = part
+
+
+@lean
+def place_round(
+    s: State,
+    first: Int,
+    entry: Int,
+    row: Int,
+    part: Int,
+    base: Int,
+    ranks: Int,
+    q: Int,
+    src: Array,
+    dst: Array,
+    overhead: Array,
+    latency: Array,
+    reduce: Array,
+    ideal: Array,
+    tier: Array,
+    wire: Array,
+    cap: Array,
+    start: Array,
+    link: Array,
+    weight: Array,
+    at: Array,
+    ends: Array,
+) -> None:
+    """Write a round: `place_transfers` and `place_parts`."""
+    place_transfers(
+        s, first, entry, base, q, src, dst, overhead, latency, reduce, ideal, tier, wire, cap, start, link,
+        weight,
+    )  # fmt: skip
+    place_parts(s, first, row, part, ranks, src, dst, at, ends)
 
 
 @lean
