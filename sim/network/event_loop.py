@@ -12,7 +12,7 @@ from sim.clock import FOREVER, PS_PER_SECOND
 from sim.fabric import Fabric
 from sim.network.arena import Arena
 from sim.network.job import Cost, Finished, Job
-from sim.network.kernels import events, loading, state
+from sim.network.kernels import events, loading, state, under_way
 from sim.network.kernels.moves import TIERS
 from sim.network.recorder import Recorder
 from sim.network.standstill import Held
@@ -132,7 +132,7 @@ class EventLoop:
         self.state.jobs[number] = p, 0, 0
         if not self.jobs:
             self.state.counters[state.NOW] = int(reach.min())
-            self.state.instant[0] = events.NEVER
+            self.state.instant[0] = state.NEVER
         self.jobs[number] = running
         self._load(running, repetition)
         self.state.ranks[mine, state.ROUND] = next(iter(running.live))
@@ -179,7 +179,7 @@ class EventLoop:
             elif status in (events.EMPTY, events.HORIZON):
                 if self.now_ps < until < FOREVER:
                     self.state.counters[state.NOW] = until
-                    self.state.instant[0] = events.NEVER
+                    self.state.instant[0] = state.NEVER
                 return []
 
     def set_capacity(self, link: int, capacity: float) -> None:
@@ -188,7 +188,7 @@ class EventLoop:
         self.state.instant[0] = min(float(self.state.instant[0]), 0.0)
         at = int(self.state.lists[link, state.FIRST])
         while at >= 0:
-            events.dirty(self.state, int(self.state.entries[at, state.OWNER]))
+            under_way.dirty(self.state, int(self.state.entries[at, state.OWNER]))
             at = int(self.state.entries[at, state.AFTER])
         self.state.counters[state.SAVED_ROUND] = -1
 

@@ -106,7 +106,7 @@ def test_records_out_of_date_do_nothing() -> None:
         transfers=np.zeros((1, s.transfers.shape[1]), np.int64), flows=np.ones((1, s.flows.shape[1]))
     )
     s.transfers[0, state.STATUS], s.transfers[0, state.END] = state.ACTIVE, 7
-    calendar.push(s, 5, 0, events.ENDS)
+    calendar.push(s, 5, 0, state.ENDS)
     assert events.run(s, 6, 10) in (events.EMPTY, events.HORIZON)
     assert s.transfers[0, state.STATUS] == state.ACTIVE
     assert s.counters[state.THROUGH] == 0

@@ -69,6 +69,7 @@ UNKNOWN, LAST = -1, -2
 
 # calendar: see `calendar`.
 HEAD, WHAT, KIND, FOLLOWING = range(4)
+ARRIVES, STARTS, ENDS, IS_REDUCED = range(4)  # kinds
 WHEN, BATCH = range(2)
 
 #: Instants that the calendar's table of recent ones holds, a power of two.
@@ -92,6 +93,10 @@ RANKS_LEFT, RANKS_STALLED, ENDED = range(3)
 # log: spans of constant rate of transfers, where somebody records them. Slot,
 # repetition, from when to when (picoseconds), whether the transfer then ended.
 SLOT, TIME_OF, BEGUN, UNTIL, FINAL = range(5)
+
+
+#: Lag of an instant in which nothing has happened yet: above all others, which are below 1.
+NEVER = 2.0
 
 
 class State(NamedTuple):
