@@ -11,11 +11,14 @@ from typing import Any
 
 import numpy.typing as npt
 
-from sim.compiled import compiled
+from sim.compiled import compiled, inlined
 
 __all__ = ["climb", "copy_pieces", "dimension_order", "shortest"]
 
 Array = npt.NDArray[Any]
+
+#: Links that a search is spared at most where there is a single way: bridge, NIC, leaf.
+LONGEST = 8
 
 
 @compiled
@@ -138,6 +141,23 @@ def climb(
     return at
 
 
+@inlined
+def only_way(
+    v: Any, came: Any, s: Any, zone: Array, transit: Array, in_start: Array, in_link: Array, tail: Array
+) -> Any:
+    """The link by which alone a path from ``s`` can enter node v, not from ``came``; -1 if there are others."""
+    found = -1
+    for e in range(in_start[v], in_start[v + 1]):
+        u = tail[in_link[e]]
+        if u != came and zone[u] == zone[v] and (transit[u] or u == s):
+            if found >= 0:
+                return -1
+            found = in_link[e]
+    if found >= 0 and not transit[tail[found]]:
+        return -1
+    return found
+
+
 @compiled
 def shortest(
     order: Array,
@@ -166,9 +186,9 @@ def shortest(
     """Paths of least cost; equal choices by the destination's digits.
 
     A link costs 1, or more than any path of such links, so that those are counted
-    first. One search a destination (a destination with a single way in is searched
-    for from there, so that chips under one switch share it), backwards over links
-    into nodes of the destination's zone; only ``transit`` nodes are passed through.
+    first. One search a destination (one that can be entered in a single way is searched
+    for from where the ways part, so that all chips under one switch share it), backwards
+    over links into nodes of the destination's zone; only ``transit`` nodes are passed.
     The queue is first in, first out: breadth first where all links cost 1, and
     where a cheaper way to a node turns up later it is queued again (Moore 1959).
     ``order`` sorts the transfers by destination. ``distance`` must be -1 everywhere
@@ -182,20 +202,13 @@ def shortest(
     for o in range(order.size):
         i = order[o]
         s, d = src[i], dst[i]
-        final = -1
-        goal = d
-        for e in range(in_start[d], in_start[d + 1]):
-            l = in_link[e]
-            if zone[tail[l]] == zone[d] and (transit[tail[l]] or tail[l] == s):
-                if final >= 0:
-                    final = -1
-                    break
-                final = l
-        # A single way in: search for its tail, once for all that hang there.
-        if final >= 0 and transit[tail[final]]:
-            goal = tail[final]
-        else:
-            final = -1
+        goal, came, single = d, -1, 0
+        while goal != s and single < LONGEST:
+            l = only_way(goal, came, s, zone, transit, in_start, in_link, tail)
+            if l < 0:
+                break
+            goal, came = tail[l], goal
+            single += 1
         if goal != target:
             for q in range(reached):
                 distance[known[q]] = -1
@@ -229,7 +242,7 @@ def shortest(
         length[i] = 0
         if distance[s] < 0:
             continue
-        hops = distance[s] % (distance.size + 1) + (1 if final >= 0 else 0)
+        hops = distance[s] % (distance.size + 1) + single
         if at + hops > link.size:
             for q in range(reached):
                 distance[known[q]] = -1
@@ -255,10 +268,13 @@ def shortest(
                         break
                     pick -= 1
             stride *= n
-        if final >= 0:
-            link[at] = final
-            at += 1
-            lag += latency[final]
+        v, came = d, -1
+        for j in range(single):
+            l = only_way(v, came, s, zone, transit, in_start, in_link, tail)
+            link[at + single - 1 - j] = l
+            lag += latency[l]
+            v, came = tail[l], v
+        at += single
         length[i] = hops
         delay[i] = lag
     for q in range(reached):
