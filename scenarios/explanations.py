@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
+
+from scenarios.processes import processors, spread
+
+#: Up to so many chips in all, starting processes would take longer than the work.
+SERIAL_CHIPS = 512
 
 __all__ = ["explanations"]
 
@@ -24,11 +30,15 @@ def explanations(
     -------
     list of (heading, text)
     """
+    asked = list(jobs)
+    workers = processors() if sum(chips for _, chips, _ in asked) > SERIAL_CHIPS else 1
+    found = dict(spread(partial(_explained, kind, rerun), asked, workers))
+    return [(f"{job[0]}, {job[1]:,} chips", found[job]) for job in asked]
+
+
+def _explained(kind: str, rerun: bool | None, job: tuple[str, int, float]) -> str:
     import sim
     import topologies
 
-    found = []
-    for machine, chips, size in jobs:
-        run = sim.collective(kind, topologies.machine(machine, chips=chips), size)
-        found.append((f"{machine}, {chips:,} chips", run.explain(rerun=rerun)))
-    return found
+    machine, chips, size = job
+    return sim.collective(kind, topologies.machine(machine, chips=chips), size).explain(rerun=rerun)

@@ -291,6 +291,9 @@ class OutputFolder:
 
     def write_figure(self, name: str, figure: Figure) -> list[Path]:
         """Write a figure as ``name.png`` (200 dpi) and ``name.svg``, free of dates and random ids."""
+        # Laid out once: both files show the same figure.
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
         return [
             self.write(name + suffix, lambda path: save_figure(path, figure)) for suffix in (".png", ".svg")
         ]

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from functools import cache
 from multiprocessing import get_context
 from typing import TypeVar
+
+from topologies.errors import SimulationError
 
 __all__ = ["processors", "spread"]
 
@@ -40,6 +44,11 @@ def spread(
         In no certain order. The first error is raised here, and what has not
         begun is dropped.
 
+    Raises
+    ------
+    SimulationError
+        If a process dies, as when the machine runs out of memory.
+
     Examples
     --------
     >>> dict(spread(abs, [-2, 3], workers=1))
@@ -49,11 +58,22 @@ def spread(
         for item in items:
             yield item, function(item)
         return
+    running = {_pool(workers).submit(function, item): item for item in items}
+    try:
+        for future in as_completed(running):
+            yield running[future], future.result()
+    except BrokenProcessPool:
+        raise SimulationError(
+            f"one of {workers} processes died over {len(items)} pieces of work: killed, or out of memory; "
+            f"ask for fewer chips, or look at the system's log"
+        ) from None
+    finally:
+        for future in running:
+            future.cancel()
+
+
+@cache
+def _pool(workers: int) -> ProcessPoolExecutor:
+    """Processes that live until this one ends: what they have imported serves the next question."""
     # Spawned: a progress bar's thread must not be forked.
-    with ProcessPoolExecutor(min(workers, len(items)), mp_context=get_context("spawn")) as pool:
-        running = {pool.submit(function, item): item for item in items}
-        try:
-            for future in as_completed(running):
-                yield running[future], future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))

@@ -32,6 +32,7 @@ def check(schedule: Schedule) -> None:
     if abs(float(sizes.sum()) - expected_bytes(schedule)) > BYTES_TOLERANCE * max(1.0, float(sizes.sum())):
         raise ScheduleError(f"{schedule!r}: chunks add up to {sizes.sum():.15g} bytes")
     for index, round_ in enumerate(schedule.rounds()):
+        _check_parts(schedule, index, round_)
         apply_round(schedule, held, sizes, index, round_)
     want, must = promised(schedule)
     wrong = (held != want).any(axis=2) & must
@@ -41,6 +42,17 @@ def check(schedule: Schedule) -> None:
             f"{schedule.kind} by {schedule.algorithm}, {schedule.ranks} ranks: rank {rank} ends with "
             f"{_ranks(held[rank, chunk])} in chunk {chunk}, needs {_ranks(want[rank, chunk])}"
         )
+
+
+def _check_parts(schedule: Schedule, index: int, round_: Round) -> None:
+    """Raise `ScheduleError` where a round's parts, one after the other, are not its transfers."""
+    for name in ("src", "dst", "bytes") if round_.parts is not None else ():
+        made = np.concatenate([getattr(part, name) for part in round_.parts or ()])
+        if not np.array_equal(made, getattr(round_, name)):
+            raise ScheduleError(
+                f"{schedule.kind} by {schedule.algorithm}: {name} of round {index} ({round_.label!r}) "
+                f"are not those of its parts"
+            )
 
 
 def expected_bytes(schedule: Schedule) -> float:

@@ -145,7 +145,7 @@ def climb(
 def only_way(
     v: Any, came: Any, s: Any, zone: Array, transit: Array, in_start: Array, in_link: Array, tail: Array
 ) -> Any:
-    """The link by which alone a path from ``s`` can enter node v, not from ``came``; -1 if there are others."""
+    """The only link by which a path from ``s`` can enter v, other than from ``came``; -1 if not one."""
     found = -1
     for e in range(in_start[v], in_start[v + 1]):
         u = tail[in_link[e]]

@@ -268,6 +268,21 @@ def test_a_wrong_peer_is_named() -> None:
         schedule.check()
 
 
+def test_parts_of_other_transfers_are_refused() -> None:
+    """At once where an end of the round shows it, by the checker wherever it is."""
+    parts = tuple(one(i, i + 1) for i in range(3))
+    whole = Round(np.arange(3), np.arange(1, 4), np.full(3, 8.0), True, 1, lambda k: even(np.zeros(3, int)))
+    with pytest.raises(ScheduleError, match="its parts, one after the other, are not its transfers"):
+        replace(whole, parts=parts[:2])
+    with pytest.raises(ScheduleError, match="its parts, one after the other, are not its transfers"):
+        replace(whole, reduce=False, parts=tuple(replace(part, reduce=True) for part in parts))
+    summing = tuple(replace(part, reduce=True) for part in parts)
+    schedule_of("reduce", 4, [replace(whole, parts=summing)])
+    swapped = (summing[0], one(3, 2, reduce=True), summing[2])
+    with pytest.raises(ScheduleError, match=r"src of round 0 \(''\) are not those of its parts"):
+        schedule_of("reduce", 4, [replace(whole, parts=swapped)]).check()
+
+
 def test_a_dropped_transfer_is_named_by_who_misses_it() -> None:
     """Binomial over 4 with the last transfer of rank 2 to rank 3 left out."""
     rounds = list(build("broadcast", 4, 8.0, "binomial").rounds())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -15,7 +16,7 @@ import sim
 import topologies
 from sim import collectives
 from sim.libraries import library
-from sim.routing import Router
+from sim.routing import Paths, Router
 from sim.schedule import Round
 from sim.transfers import TICK, Free, Loaded, duration_ps, load
 from tests.sim.strategies import graphs, jobs
@@ -32,6 +33,16 @@ def loaded(graph: Any, rounds: list[Round], capacity: Any = None, costs: Any = N
 
 def one(src: list[int], dst: list[int], size: float = 50e3, repeat: int = 1) -> Round:
     return Round(np.array(src, np.int64), np.array(dst, np.int64), np.full(len(src), size), repeat=repeat)
+
+
+def assert_same_paths(a: Paths, b: Paths) -> None:
+    """The same links for every transfer, in whatever order: a message beside trees is a tree of one way."""
+    for field in ("start", "latency_ps", "outside"):
+        np.testing.assert_array_equal(getattr(a, field), getattr(b, field))
+    owner = np.repeat(np.arange(len(a)), np.diff(a.start))
+    here, there = np.lexsort((a.link, owner)), np.lexsort((b.link, owner))
+    np.testing.assert_array_equal(a.link[here], b.link[there])
+    np.testing.assert_array_equal(a.weight[here], b.weight[there])
 
 
 # ---------------------------------------------------------------- durations
@@ -138,6 +149,54 @@ def test_rounds_together_are_as_rounds_alone(data: st.DataObject) -> None:
         np.testing.assert_array_equal(got.paths.link, alone.paths.link)
         np.testing.assert_array_equal(got.ideal_ps, alone.ideal_ps)
         np.testing.assert_array_equal(got.delay_ps, alone.delay_ps)
+
+
+@pytest.mark.parametrize("name", ["free", "nccl", "hccl"])
+@pytest.mark.parametrize(
+    ("algorithm", "options"),
+    [
+        ("tree", {"channels": "auto", "pipeline": 5}),
+        ("double_binary_tree", {"channels": 2, "pipeline": 3}),
+        ("nvls_tree", {}),
+        ("hierarchical", {"inner": "ring", "outer": "double_binary_tree", "pipeline": 3}),
+        ("hierarchical", {"inner": "in_network", "outer": "double_binary_tree", "pipeline": 2}),
+    ],
+)
+def test_rounds_from_their_parts_are_as_rounds_alone(
+    name: str, algorithm: str, options: dict[str, Any]
+) -> None:
+    """Paths, costs, what arrives at a receiver in the round, whom transfers wait for."""
+    graph = topologies.machine("hgx-h100", chips=32)
+    options = {**options, "groups": np.arange(32) // 8}
+    schedule = collectives.build("all_reduce", 32, 2.0**24, algorithm, **options)
+    # A rate at which the sum of what arrives shows; a protocol whose costs grow with the bytes.
+    costs = (
+        Free()
+        if name == "free"
+        else library(name).with_parameters({"protocol.simple.reduce_rate": 1e12}).costs("simple")
+    )
+    rounds = list(schedule.rounds())
+    known = {id(part) for r in rounds for part in r.parts or ()}
+    assert 0 < len(known) < sum(len(r.parts or ()) for r in rounds)
+    for got in loaded(graph, rounds, costs=costs):
+        (alone,) = loaded(graph, [replace(got.round, parts=None)], costs=costs)
+        assert_same_paths(got.paths, alone.paths)
+        assert_same_paths(got.route, alone.route)
+        for field in ("overhead_ps", "cap", "wire_bytes", "reduce_ps"):
+            np.testing.assert_array_equal(getattr(got.costs, field), getattr(alone.costs, field))
+        np.testing.assert_array_equal(got.ideal_ps, alone.ideal_ps)
+        np.testing.assert_array_equal(got.tier, alone.tier)
+        assert (got.waits is None) == (alone.waits is None)
+        if got.waits is not None and alone.waits is not None:
+            np.testing.assert_array_equal(got.waits.ends[0], alone.waits.ends[0])
+            np.testing.assert_array_equal(got.waits.ends[1], alone.waits.ends[1])
+
+
+def test_parts_that_outlast_time_together() -> None:
+    graph = topologies.switch(2, bandwidth="1 B/s", latency="0 s")
+    part = one([0], [1], 1e6)
+    with pytest.raises(CapacityError, match="53 days"):
+        loaded(graph, [replace(part, parts=(part,), repeat=10)])
 
 
 def test_rounds_are_asked_for_as_late_as_possible() -> None:
