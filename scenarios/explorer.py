@@ -2,14 +2,18 @@
 
 Made of ipywidgets (``pip install 'chipweave[notebook]'``). Every change of a
 widget runs the collective and draws again, in some hundred milliseconds at the
-numbers of chips offered (``python -m benchmarks.explorer`` measures it); fabrics
-and runs are kept, so that what has been seen once comes back at once.
+numbers of chips offered (``python -m benchmarks.explorer`` measures it). Fabrics
+and runs are kept, so that what has been seen once comes back at once. Of a curve not
+seen before as many points are run as `PATIENCE` allows, the ends first; the others
+follow at the next change. Which points are there depends on the machine this runs on,
+their values do not.
 """
 
 from __future__ import annotations
 
 import html
 import io
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +32,9 @@ MACHINES = ("hgx-h100", "gb200-nvl72", "mi300x", "tpu-v5p", "atlas-800t-a2", "cl
 CHIPS = (8, 16, 32, 64)
 #: Bytes: 1 KiB to 4 GiB.
 SIZES = tuple(2.0**k for k in range(10, 33, 2))
+
+#: Seconds of running before a picture is drawn, which takes a tenth of a second more.
+PATIENCE = 0.15
 
 #: Of the picture, in inches, and its pixels per inch. Its margins are set by hand: to
 #: have them found takes as long as all the rest.
@@ -70,6 +77,7 @@ class Explorer:
 
         self._makers = dict(makers)
         self._sizes = [float(size) for size in sizes]
+        self._order = _ends_first(sorted(self._sizes))
         self._collective = collective
         self._fabrics: dict[tuple[str, int], Fabric] = {}
         self._runs: dict[tuple[str, int, str, float], Run] = {}
@@ -118,13 +126,17 @@ class Explorer:
 
     def _redraw(self, change: object = None) -> None:
         chosen, size = self.algorithm.value, self.size.value
+        start, longest = time.perf_counter(), 0.0
         try:
             self.run = self._run(chosen, size)
-            # Every other size makes a curve; the chosen one is on it as well.
-            drawn = sorted({*self._sizes[::2], self._sizes[-1], size})
-            curves = {
-                name: [self._run(name, each) for each in drawn] for name in dict.fromkeys(("auto", chosen))
-            }
+            curves = {"auto": {size: self._run("auto", size)}, chosen: {size: self.run}}
+            for each in self._order:
+                for name, runs in curves.items():
+                    begun = time.perf_counter()
+                    # One more if it is there, or if it takes no longer than others did and that is in time.
+                    if self._known(name, each) or begun - start + longest < PATIENCE:
+                        runs[each] = self._run(name, each)
+                        longest = max(longest, time.perf_counter() - begun)
         except ChipweaveError as error:
             self.run = None
             self.words.value = f"<span style='color:#a33'>{html.escape(str(error))}</span>"
@@ -133,6 +145,9 @@ class Explorer:
         self.words.value = self.run._repr_html_()
         self.picture.value = _drawn(self.run, curves)
         self.picture.layout.display = None
+
+    def _known(self, algorithm: str, size: float) -> bool:
+        return (self.machine.value, self.chips.value, algorithm, size) in self._runs
 
     def _run(self, algorithm: str, size: float) -> Run:
         import sim
@@ -211,7 +226,24 @@ def explore(
     return Explorer(makers, chips, sizes, collective)
 
 
-def _drawn(run: Run, curves: Mapping[str, Sequence[Run]]) -> bytes:
+def _ends_first(sizes: Sequence[float]) -> list[float]:
+    """The sizes in an order in which any first few are spread over all of them.
+
+    >>> _ends_first([1, 2, 3, 4, 5, 6])
+    [6, 1, 4, 3, 5, 2]
+    """
+    order = [*sizes[-1:], *sizes[:1]]
+    gaps = [(0, len(sizes) - 1)]
+    while gaps:
+        low, high = gaps.pop(0)
+        if high - low > 1:
+            middle = (low + high + 1) // 2
+            order.append(sizes[middle])
+            gaps += [(low, middle), (middle, high)]
+    return list(dict.fromkeys(order))
+
+
+def _drawn(run: Run, curves: Mapping[str, Mapping[float, Run]]) -> bytes:
     """Bus bandwidth over size, with a dot at the chosen run, as PNG."""
     import pandas as pd
     from matplotlib.figure import Figure
@@ -220,7 +252,7 @@ def _drawn(run: Run, curves: Mapping[str, Sequence[Run]]) -> bytes:
 
     rows = [
         {**row.to_dict(), "name": "the library's choice" if name == "auto" else name}
-        for name, runs in curves.items() for row in runs
+        for name, runs in curves.items() for _, row in sorted(runs.items())
     ]  # fmt: skip
     figure = Figure(figsize=PICTURE)
     ax = figure.subplots(gridspec_kw=MARGINS)

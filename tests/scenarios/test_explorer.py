@@ -11,6 +11,7 @@ import pytest
 
 import sim
 import topologies
+from scenarios import explorer
 from scenarios.explorer import explore
 from topologies.errors import MissingPackageError, UnknownNameError
 
@@ -39,6 +40,7 @@ def test_every_widget_redraws() -> None:
 
 
 def test_what_has_been_seen_is_not_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(explorer, "PATIENCE", 60.0)
     calls = []
     plain = sim.collective
     monkeypatch.setattr(sim, "collective", lambda *a, **k: (calls.append(k), plain(*a, **k))[1])
@@ -50,6 +52,28 @@ def test_what_has_been_seen_is_not_run_again(monkeypatch: pytest.MonkeyPatch) ->
     panel.algorithm.value = "ring"
     assert len(calls) == 9
     assert {k["algorithm"] for k in calls[6:]} == {"ring"}
+
+
+def test_without_patience_the_point_chosen_is_all_and_the_rest_follows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drawn: list[dict[str, list[float]]] = []
+    plain = explorer._drawn
+
+    def watched(run: sim.Run, curves: Any) -> bytes:
+        drawn.append({name: sorted(runs) for name, runs in curves.items()})
+        return plain(run, curves)
+
+    monkeypatch.setattr(explorer, "_drawn", watched)
+    monkeypatch.setattr(explorer, "PATIENCE", 0.0)
+    panel = explore(["hgx-h100"], chips=[8], sizes=[2**10, 2**15, 2**20])
+    assert drawn == [{"auto": [2.0**15]}]
+    panel.algorithm.value = "ring"
+    assert drawn[-1] == {"auto": [2.0**15], "ring": [2.0**15]}
+    monkeypatch.setattr(explorer, "PATIENCE", 60.0)
+    panel.size.value = 2.0**20
+    every = [2.0**10, 2.0**15, 2.0**20]
+    assert drawn[-1] == {"auto": every, "ring": every}
 
 
 @pytest.mark.parametrize(
