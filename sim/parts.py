@@ -52,7 +52,8 @@ def put_together(round_: Round, parts: Sequence[Loaded], costs: Costs) -> Loaded
     found = _costs([one.costs for one in parts])
     if found.reduce_ps.any():
         adding = costs.adding_ps(arriving(round_))
-        found = replace(found, reduce_ps=np.where(round_.src == round_.dst, 0, adding))
+        # Local work passes no links and adds nothing.
+        found = replace(found, reduce_ps=np.where(np.diff(paths.start) == 0, 0, adding))
     ideal = np.concatenate([one.ideal_ps for one in parts])
     refuse_ages(round_, float(ideal.max(initial=0)) / PS_PER_SECOND)
     return replace(

@@ -189,7 +189,7 @@ class FluidNetwork:
         c = loop.cost
         return Cut(
             np.array([finished.at_ps]), finished.account[None, :], loop.carried()[folded.stands_for], None, 0,
-            iter(()), c.rounds, c.jumped, c.transfers * folded.times, c.events, c.solves, c.solved,
+            iter(()), c.rounds, c.jumped, folded.work, c.events, c.solves, c.solved,
         )  # fmt: skip
 
     def _settle(self, cut: Cut) -> None:

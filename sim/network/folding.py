@@ -1,20 +1,14 @@
-"""Hosts whose chips all do the same, one place further: simulate one chip of each.
+"""Jobs in which many do the same: simulate one of each.
 
-Eight channels of a ring or a tree, each shifted by one chip, on hosts with a NIC
-for every chip: turn every host by one place, and machine and job are what they
-were. Such a turn s maps every transfer onto another with the same bytes, in the same
-rounds, whose links are the images of its own, and every link that the job uses onto
-another of the same capacity. Then whatever happens to a transfer happens to its
-images at the same instant and at the same rate, since the state that is the same
-on all images satisfies the max-min conditions, and these have one solution. So the
-job is *folded*: one rank stands for a host, one transfer for its images, one link
-for its images, on which a transfer weighs as often as it and its images pass it.
+Eight channels of a tree, each shifted by one chip, on hosts with a NIC for every
+chip: the chips of a host do the same one place further, and so do most subtrees.
+`sim.network.partition` finds who is alike, and the job is *folded*: one rank stands
+for all of its colour, one transfer for all of its colour, one link for all of its
+colour; a transfer weighs on a link what all of its colour weigh on one of its.
 
-Nothing is assumed. Whether the ranks may turn is seen from the job's transfers;
-the images of links are read off their paths, so that any routing serves that
-treats all places of a host alike, D-mod-k by address among them; and the turn is
-checked on every transfer, every path and every link before the job is folded. A job
-that does not pass, or is disturbed by anybody, is simulated whole.
+Nothing is assumed: what is alike is found from the job's transfers, their costs and
+their paths, and compared exactly. A job of which too little is alike, or which is
+disturbed by anybody, is simulated whole.
 """
 
 from __future__ import annotations
@@ -26,8 +20,8 @@ import numpy as np
 
 from sim.network.alphabet import Alphabet, Line
 from sim.network.job import Job
-from sim.network.turns import Orbits, Turn, orbits, turns
-from sim.parts import put_together
+from sim.network.partition import Partition, firsts, partition
+from sim.parts import arriving, put_together
 from sim.routing.paths import Paths
 from sim.schedule import FloatArray, IntArray, Round
 from sim.transfers import Loaded, TransferCosts
@@ -43,22 +37,22 @@ REPEATED = 3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Folded:
-    """A job with one rank for each host.
+    """A job with one rank for all that are alike.
 
     Attributes
     ----------
     job : Job
-        Over the hosts; its rounds are ``rounds``, which are loaded already.
+        Over the ranks that are left; its rounds are ``rounds``, which are loaded already.
     rounds : iterator of Loaded
-    times : int
-        Chips that one stands for.
+    work : int
+        Transfers of the whole job, times repetitions.
     stands_for : int64 array, shape (links,)
         The link that is simulated in the place of each.
     """
 
     job: Job
     rounds: Iterator[Loaded]
-    times: int
+    work: int
     stands_for: IntArray
 
 
@@ -74,34 +68,43 @@ def fold(job: Job, capacity: FloatArray) -> Folded | None:
     alphabet = Alphabet.of(job)
     if alphabet is None or alphabet.work < max(WORTHWHILE, REPEATED * int(alphabet.starts[-1])):
         return None
-    loaded: list[Loaded] = []
-    narrowest = job.router.bundles.narrowest(capacity)[0]
-    for turn in turns(job, alphabet):
-        loaded = loaded or alphabet.load(job, capacity)
-        found = orbits(job.router.fabric, job.nodes, loaded, turn, narrowest)
-        if found is not None:
-            return _folded(job, alphabet, loaded, turn, found)
-    return None
-
-
-def _folded(job: Job, alphabet: Alphabet, loaded: list[Loaded], turn: Turn, orbits: Orbits) -> Folded:
-    parts = _quotients(loaded, turn, orbits)
-    leader = np.unique(turn.one_of, return_index=True)[1]
+    loaded = alphabet.load(job, capacity)
+    found = partition(job, alphabet, loaded, job.router.bundles.narrowest(capacity)[0])
+    if found is None:
+        return None
+    parts = _quotients(loaded, found)
+    leader, first = firsts(found.rank), firsts(found.link)
     small = replace(job, rounds=lambda: iter(()), nodes=job.nodes[leader], arrivals=job.arrivals[leader])
-    rounds = (
-        put_together(_round(line, parts), [parts[i] for i in line.parts], job.costs)
-        for line in alphabet.lines
+    adds = any(one.costs.reduce_ps.any() for one in loaded)
+    rounds = (_line(line, alphabet, parts, job, found if adds else None) for line in alphabet.lines)
+    return Folded(small, rounds, alphabet.work, first[found.link])
+
+
+def _line(
+    line: Line, alphabet: Alphabet, parts: list[tuple[Loaded, IntArray]], job: Job, whole: Partition | None
+) -> Loaded:
+    """A round over the folded parts; trees live on in whom their transfers wait for."""
+    each = [parts[i][0] for i in line.parts]
+    small = _joined([one.round for one in each], line)
+    found = put_together(small, each, job.costs)
+    if whole is None or not found.costs.reduce_ps.any():
+        return found
+    # What arrives at a receiver, which one transfer for many cannot tell.
+    unfolded = _joined([alphabet.parts[i] for i in line.parts], line)
+    sizes = [alphabet.parts[i].src.size for i in line.parts]
+    kept = np.concatenate(
+        [at + parts[i][1] for i, at in zip(line.parts, np.cumsum([0, *sizes[:-1]]).tolist(), strict=True)]
     )
-    return Folded(small, rounds, turn.times, orbits.least)
+    adding = job.costs.adding_ps(arriving(unfolded)[kept])
+    took = np.where(found.costs.reduce_ps > 0, adding, 0)
+    return replace(found, costs=replace(found.costs, reduce_ps=took))
 
 
-def _round(line: Line, parts: list[Loaded]) -> Round:
-    """A line over the folded parts; trees live on in whom their transfers wait for."""
-    each = [parts[i].round for i in line.parts]
+def _joined(rounds: list[Round], line: Line) -> Round:
     return Round(
-        np.concatenate([one.src for one in each]),
-        np.concatenate([one.dst for one in each]),
-        np.concatenate([one.bytes for one in each]),
+        np.concatenate([one.src for one in rounds]),
+        np.concatenate([one.dst for one in rounds]),
+        np.concatenate([one.bytes for one in rounds]),
         line.reduce,
         line.repeat,
         None,
@@ -109,58 +112,58 @@ def _round(line: Line, parts: list[Loaded]) -> Round:
     )
 
 
-def _quotients(loaded: list[Loaded], turn: Turn, orbits: Orbits) -> list[Loaded]:
-    """Every part with one transfer for its images: the first of them in the alphabet."""
-    least = np.arange(turn.transfer.size)
-    at = turn.transfer
-    for _ in range(turn.times - 1):
-        least = np.minimum(least, at)
-        at = turn.transfer[at]
-    kept = least == np.arange(least.size)
+def _quotients(loaded: list[Loaded], found: Partition) -> list[tuple[Loaded, IntArray]]:
+    """Every part with the first transfer of each colour alone, and which of its transfers these are."""
+    kept = np.zeros(found.transfer.size, dtype=bool)
+    kept[firsts(found.transfer)] = True
+    start, link, weight = _passages(found)
     starts = np.cumsum([0, *(one.round.src.size for one in loaded)])
-    return [
-        _quotient(one, np.flatnonzero(kept[starts[i] : starts[i + 1]]), turn, orbits)
-        for i, one in enumerate(loaded)
-    ]
+    parts = []
+    for i, one in enumerate(loaded):
+        here = np.flatnonzero(kept[starts[i] : starts[i + 1]])
+        colour = found.transfer[starts[i] + here]
+        entries = ranges(start[colour], np.diff(start)[colour])
+        begin = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(np.diff(start)[colour])])
+        held = Paths(
+            begin, link[entries].astype(np.int32), weight[entries], one.paths.latency_ps[here],
+            one.paths.outside[here],
+        )  # fmt: skip
+        parts.append((_quotient(one, here, held, found.rank), here))
+    return parts
 
 
-def _quotient(one: Loaded, kept: IntArray, turn: Turn, orbits: Orbits) -> Loaded:
-    r, paths, costs = one.round, one.paths, one.costs
-    count = np.diff(paths.start)[kept]
-    entries = ranges(paths.start[kept], count)
-    owner = np.repeat(np.arange(kept.size), count)
-    link, links = orbits.least[paths.link[entries]], orbits.least.size
-    # A path that passes several images of a link weighs on it once for each.
-    key, where = np.unique(owner * links + link, return_inverse=True)
-    each = paths.weight[entries] * orbits.stays[paths.link[entries]]
-    weight: FloatArray = np.bincount(where, weights=each).astype(np.float64)
-    start = np.searchsorted(key, np.arange(kept.size + 1) * links)
-    held = Paths(
-        np.asarray(start, dtype=np.int64),
-        (key % links).astype(np.int32),
-        weight,
-        paths.latency_ps[kept],
-        paths.outside[kept],
-    )
-    small = Round(
-        turn.one_of[r.src[kept]], turn.one_of[r.dst[kept]], r.bytes[kept], r.reduce, 1, None, r.label
-    )
+def _passages(found: Partition) -> tuple[IntArray, IntArray, FloatArray]:
+    """Links that each colour of transfers holds, and what all of the colour weigh on one of each."""
+    first = firsts(found.link)
+    counts = np.diff(found.start)
+    by = np.repeat(found.transfer, counts)
+    # One link of each colour, with all that pass it.
+    stands = first[found.link[found.passed]] == found.passed
+    links = first.size
+    key, where = np.unique(by[stands] * links + found.link[found.passed[stands]], return_inverse=True)
+    weight: FloatArray = np.bincount(where, weights=found.weight[stands]).astype(np.float64)
+    colours = int(found.transfer.max(initial=-1)) + 1
+    start = np.searchsorted(key, np.arange(colours + 1) * links)
+    return np.asarray(start, dtype=np.int64), first[key % links], weight
+
+
+def _quotient(one: Loaded, kept: IntArray, held: Paths, rank: IntArray) -> Loaded:
+    r, costs = one.round, one.costs
+    small = Round(rank[r.src[kept]], rank[r.dst[kept]], r.bytes[kept], r.reduce, 1, None, r.label)
     own = TransferCosts(
         costs.overhead_ps[kept], costs.cap[kept], costs.wire_bytes[kept], costs.reduce_ps[kept]
     )
-    return Loaded(
-        small, held, held, own, one.ideal_ps[kept], one.tier[kept], _folded_waits(one.waits, kept, turn)
-    )
+    return Loaded(small, held, held, own, one.ideal_ps[kept], one.tier[kept], _waits(one.waits, kept, rank))
 
 
-def _folded_waits(waits: Waits | None, kept: IntArray, turn: Turn) -> Waits | None:
-    """Whom the kept transfers wait for, one rank for all that turn into each other."""
+def _waits(waits: Waits | None, kept: IntArray, rank: IntArray) -> Waits | None:
+    """Whom the kept transfers wait for, one rank for all of a colour."""
     if waits is None:
         return None
     count = np.diff(waits.ends[0])[kept]
     owner = np.repeat(np.arange(kept.size), count)
-    ranks = turn.one_of.size
-    pairs = np.unique(owner * ranks + turn.one_of[waits.ends[1][ranges(waits.ends[0][kept], count)]])
+    ranks = rank.size
+    pairs = np.unique(owner * ranks + rank[waits.ends[1][ranges(waits.ends[0][kept], count)]])
     offsets = np.searchsorted(pairs, np.arange(kept.size + 1) * ranks)
     none = np.zeros(kept.size + 1, dtype=np.int64), np.zeros(0, dtype=np.int64)
     return Waits((offsets, pairs % ranks), none, none, np.arange(kept.size))

@@ -1,4 +1,4 @@
-"""Hosts whose chips all do the same: folded, a job ends at the same picosecond with the same bytes."""
+"""Jobs in which many do the same: folded, they end at the same picosecond with the same bytes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def folds_everything(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def watched(*arguments: Any) -> Any:
         found = fold(*arguments)
-        folded_by.append(0 if found is None else found.times)
+        folded_by.append(0 if found is None else arguments[0].nodes.size // found.job.nodes.size)
         return found
 
     monkeypatch.setattr(folding, "WORTHWHILE", 0)
@@ -53,11 +53,11 @@ def assert_same(graph: Any, size: float, **options: Any) -> None:
 @pytest.mark.parametrize(
     ("machine", "chips", "times"),
     [
-        ("hgx-h100", 32, 8),
-        ("hgx-h100", 256, 8),
-        ("hgx-a100", 64, 8),
+        ("hgx-h100", 32, 16),  # the chips of a host, and each host like its mirror image
+        ("hgx-h100", 256, 16),
+        ("hgx-a100", 64, 16),
         ("dgx-v100", 32, 0),  # four NICs for eight chips: a turn by two, and channels that turn by one
-        ("mi300x", 64, 8),
+        ("mi300x", 64, 16),
         ("polaris", 32, 0),
     ],
 )
@@ -79,18 +79,18 @@ def test_a_link_that_stays_bears_all_images() -> None:
             graph.add_node((host, place), kind="chip", host=host)
             graph.add_edge((host, place), f"bridge{host}", bandwidth=50e9, latency=5e-7)
     assert_same(graph, 2.0**24, algorithm="double_binary_tree", channels="auto", pipeline=4, library="ideal")
-    assert folded_by == [2]
+    assert folded_by == [4]
 
 
 @pytest.mark.parametrize(
     ("machine", "chips", "times"),
     [
-        ("hgx-h100", 2048, 8),  # the leaves of two rails share spines
-        ("mtt-s5000", 512, 8),  # no rails: D-mod-k by address, whose digits turn with the host
-        ("hgx-b200", 256, 8),
-        ("zhenwu-810e", 256, 4),  # a NIC for every chip, hosts of two domains
-        ("metax-c500", 256, 2),
-        ("mi250x", 128, 2),
+        ("hgx-h100", 2048, 16),  # the leaves of two rails share spines
+        ("mtt-s5000", 512, 16),  # no rails: D-mod-k by address, whose digits turn with the host
+        ("hgx-b200", 256, 16),
+        ("zhenwu-810e", 256, 16),  # a NIC for every chip, hosts of two domains
+        ("metax-c500", 256, 8),
+        ("mi250x", 128, 4),
     ],
 )
 @pytest.mark.parametrize("size", [2.0**20, 2.0**26])
@@ -107,8 +107,9 @@ def test_trees_of_switches_fold() -> None:
     assert folded_by == [4]
 
 
-@pytest.mark.parametrize("why", ["one channel", "a slow link", "some ranks"])
-def test_what_is_not_alike_is_not_folded(why: str) -> None:
+@pytest.mark.parametrize(("why", "most"), [("one channel", 2), ("a slow link", 2), ("some ranks", 0)])
+def test_what_is_not_alike_is_not_folded(why: str, most: int) -> None:
+    """One channel leaves the mirror image of a host; a slow link all but the mirror images it reaches."""
     graph = topologies.machine("hgx-h100", chips=32)
     options: dict[str, Any] = {"channels": "auto"}
     if why == "one channel":
@@ -122,7 +123,7 @@ def test_what_is_not_alike_is_not_folded(why: str) -> None:
         options["ranks"] = topologies.chips(graph)[:31]
         options["channels"] = 7
     assert_same(graph, 2.0**24, algorithm="double_binary_tree", pipeline=4, library="ideal", **options)
-    assert folded_by == [0]
+    assert folded_by[0] <= most
 
 
 def test_somebody_interferes() -> None:
@@ -140,7 +141,7 @@ def test_somebody_interferes() -> None:
 
         world.process(slow())
         ends.append((world.run(until=done).at_ps, world.network.carried()))
-    assert folded_by[0] == 8 and ends[0][0] == ends[1][0]
+    assert folded_by[0] == 16 and ends[0][0] == ends[1][0]
     np.testing.assert_allclose(ends[0][1], ends[1][1], rtol=1e-9, atol=1e-3)
 
 

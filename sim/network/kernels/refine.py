@@ -1,0 +1,99 @@
+"""Kernels of colour refinement: sums of hashes over neighbours, and the exact comparison afterwards.
+
+A set of colours with repetitions is told by the sum of their hashes modulo 2^64, in
+whatever order they come. Two different sets may have one sum, once in 10^19 or so; so
+what the sums say is compared colour by colour in the end.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sim.compiled import compiled, inlined
+
+__all__ = ["add_hashes", "by_index", "first_unlike", "number", "path_hashes"]
+
+Array = npt.NDArray[Any]
+
+
+@inlined
+def mixed(x: Any) -> Any:
+    """The finaliser of splitmix64 (Steele, Lea and Flood 2014): every bit depends on every bit."""
+    x = x + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+@compiled
+def number(colour: Array, value: Array, table: Array, found: Array) -> int:
+    """Number the different pairs (colour[i], value[i]) in the order in which they first come.
+
+    ``table`` is one of -1, longer than there are items by half at least and a power of
+    two: open addressing, linear probing; a place holds the first item with its pair.
+    Returns how many different pairs there are.
+    """
+    last = table.size - 1
+    count = 0
+    for i in range(colour.size):
+        place = np.int64(mixed(mixed(np.uint64(colour[i])) ^ np.uint64(value[i])) & np.uint64(last))
+        while True:
+            j = table[place]
+            if j < 0:
+                table[place] = i
+                found[i] = count
+                count += 1
+                break
+            if colour[j] == colour[i] and value[j] == value[i]:
+                found[i] = found[j]
+                break
+            place = (place + 1) & last
+    return count
+
+
+@compiled
+def add_hashes(index: Array, colour: Array, of: Array, kind: Array, salt: Any, total: Array) -> None:
+    """Add to ``total[index[e]]`` the hash of ``colour[of[e]]`` with ``kind[e]`` and the salt."""
+    for e in range(index.size):
+        told = mixed(np.uint64(colour[of[e]]) ^ (np.uint64(salt) << np.uint64(56)))
+        total[index[e]] += mixed(told ^ np.uint64(kind[e]))
+
+
+@compiled
+def path_hashes(start: Array, link: Array, colour: Array, kind: Array, total: Array) -> None:
+    """Sum of the hashes of the colours of links start[f] to start[f + 1] - 1, for each f."""
+    for f in range(start.size - 1):
+        here = np.uint64(0)
+        for e in range(start[f], start[f + 1]):
+            here += mixed(mixed(np.uint64(colour[link[e]])) ^ np.uint64(kind[e]))
+        total[f] = here
+
+
+@compiled
+def by_index(index: Array, order: Array, first: Array, place: Array) -> None:
+    """Numbers e = order[0], order[1], ... put behind ``first[index[e]]``, in that order."""
+    at = first.copy()
+    for k in range(order.size):
+        e = order[k]
+        place[at[index[e]]] = e
+        at[index[e]] += 1
+
+
+@compiled
+def first_unlike(first: Array, word: Array, leader: Array) -> int:
+    """The first item whose words differ from its leader's, or -1.
+
+    Item i has the words ``word[first[i]:first[i + 1]]``, sorted; its leader is ``leader[i]``.
+    """
+    for i in range(leader.size):
+        r = leader[i]
+        n = first[i + 1] - first[i]
+        if n != first[r + 1] - first[r]:
+            return i
+        for k in range(n):
+            if word[first[i] + k] != word[first[r] + k]:
+                return i
+    return -1

@@ -1,0 +1,198 @@
+"""Who is alike: the kernels' partition is that of textbook refinement, and is compared exactly."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import sim
+import topologies
+from sim import collectives
+from sim.network.alphabet import Alphabet
+from sim.network.job import Job
+from sim.network.kernels import refine
+from sim.network.partition import Partition, _Graph, firsts, partition
+from sim.routing import Router
+from sim.transfers import Free, Loaded
+from tests.sim.strategies import graphs, jobs
+
+
+def job_of(
+    graph: Any, kind: str, size: float, algorithm: str, chips: Sequence[Any] | None = None, **options: Any
+) -> tuple[Job, Alphabet, list[Loaded]]:
+    fabric = sim.compile_fabric(graph)
+    number = {node: i for i, node in enumerate(fabric.nodes)}
+    nodes = np.array([number[chip] for chip in chips or topologies.chips(graph)], dtype=np.int64)
+    schedule = collectives.build(kind, nodes.size, size, algorithm, **options)
+    arrivals = np.zeros(nodes.size, dtype=np.int64)
+    job = Job("job", schedule.rounds, nodes, arrivals, Router(fabric), Free())
+    alphabet = Alphabet.of(job)
+    assert alphabet is not None
+    return job, alphabet, alphabet.load(job, fabric.bandwidth)
+
+
+def groups(colours: Iterable[Hashable], among: Iterable[int] | None = None) -> set[frozenset[int]]:
+    found = defaultdict(set)
+    for i, colour in enumerate(colours):
+        if among is None or i in among:
+            found[colour].add(i)
+    return {frozenset(each) for each in found.values()}
+
+
+def twin(
+    job: Job, alphabet: Alphabet, loaded: list[Loaded], capacity: Any
+) -> tuple[list[Any], list[Any], list[Any]]:
+    """Colour refinement with tuples and counters: colours of ranks, transfers and links."""
+    transfers: list[Any] = []
+    ends: list[list[tuple[int, str]]] = []
+    paths: list[list[tuple[int, float]]] = []
+    where: list[list[int]] = [[] for _ in alphabet.parts]
+    for number, line in enumerate(alphabet.lines):
+        for part in line.parts:
+            where[part].append(number)
+    for part, one in enumerate(loaded):
+        for i in range(one.round.src.size):
+            alone = (
+                one.round.bytes[i], one.costs.overhead_ps[i], one.costs.cap[i], one.costs.wire_bytes[i],
+                one.costs.reduce_ps[i], one.paths.latency_ps[i], one.ideal_ps[i], one.tier[i],
+            )  # fmt: skip
+            transfers.append((tuple(where[part]), *(float(value) for value in alone)))
+            mine = [(int(one.round.src[i]), "src"), (int(one.round.dst[i]), "dst")]
+            if one.waits is not None:
+                at, who = one.waits.ends
+                mine += [(int(r), "member") for r in who[at[i] : at[i + 1]]]
+            ends.append(mine)
+            lo, hi = one.paths.start[i], one.paths.start[i + 1]
+            passed = zip(one.paths.link[lo:hi].tolist(), one.paths.weight[lo:hi].tolist(), strict=True)
+            paths.append(list(passed))
+    ranks: list[Any] = job.arrivals.tolist()
+    links: list[Any] = capacity.tolist()
+    sizes = None
+    while sizes != (sizes := (len(set(ranks)), len(set(transfers)), len(set(links)))):
+        ended: list[Counter[Any]] = [Counter() for _ in ranks]
+        borne: list[Counter[Any]] = [Counter() for _ in links]
+        for f, colour in enumerate(transfers):
+            for rank, role in ends[f]:
+                ended[rank][colour, role] += 1
+            for link, weight in paths[f]:
+                borne[link][colour, weight] += 1
+        ranks = numbered((old, frozenset(new.items())) for old, new in zip(ranks, ended, strict=True))
+        links = numbered((old, frozenset(new.items())) for old, new in zip(links, borne, strict=True))
+        transfers = numbered(
+            (
+                old,
+                frozenset(Counter((ranks[r], role) for r, role in ends[f]).items()),
+                frozenset(Counter((links[l], weight) for l, weight in paths[f]).items()),
+            )
+            for f, old in enumerate(transfers)
+        )
+    return ranks, transfers, links
+
+
+def numbered(colours: Iterable[Hashable]) -> list[Any]:
+    names: dict[Hashable, int] = {}
+    return [names.setdefault(colour, len(names)) for colour in colours]
+
+
+def assert_as_the_twin(job: Job, alphabet: Alphabet, loaded: list[Loaded]) -> Partition | None:
+    capacity = job.router.bundles.narrowest(job.router.fabric.bandwidth)[0]
+    found = partition(job, alphabet, loaded, capacity)
+    ranks, transfers, links = twin(job, alphabet, loaded, capacity)
+    if found is None:
+        assert 2 * len(set(transfers)) > len(transfers)
+        return None
+    assert groups(found.transfer.tolist()) == groups(transfers)
+    assert groups(found.rank.tolist()) == groups(ranks)
+    used = {int(l) for one in loaded for l in one.paths.link}
+    assert groups(found.link.tolist(), used) == groups(links, used)
+    return found
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_any_job_on_any_graph(data: st.DataObject) -> None:
+    graph = data.draw(graphs())
+    drawn = data.draw(jobs(graph).filter(lambda job: len(job.chips) > 1))
+    assert_as_the_twin(*job_of(graph, drawn.kind, drawn.size, drawn.algorithm, drawn.chips))
+
+
+# The two trees mirror each other, so that half the hosts are left; of each one chip, where a turn by
+# one place changes nothing, or four.
+@pytest.mark.parametrize(
+    ("machine", "chips", "algorithm", "options", "ranks"),
+    [
+        ("hgx-h100", 64, "tree", {"channels": "auto", "pipeline": 3}, 4),
+        ("hgx-h100", 32, "nvls_tree", {}, 2),
+        ("metax-c500", 64, "tree", {"channels": "auto", "pipeline": 3}, 16),
+        ("mtt-s5000", 64, "tree", {"channels": "auto", "pipeline": 3}, 4),
+    ],
+)
+def test_machines(machine: str, chips: int, algorithm: str, options: dict[str, Any], ranks: int) -> None:
+    graph = topologies.machine(machine, chips=chips)
+    options = {**options, "groups": np.arange(chips) // 8}
+    found = assert_as_the_twin(*job_of(graph, "all_reduce", 2.0**20, algorithm, **options))
+    assert found is not None and found.rank.max() + 1 == ranks
+
+
+def test_a_ring_of_equals_is_one_rank() -> None:
+    graph = topologies.switch(12, bandwidth="50 GB/s", latency="1 us")
+    found = assert_as_the_twin(*job_of(graph, "all_reduce", 1e6, "ring"))
+    assert found is not None and set(found.rank.tolist()) == {0}
+
+
+def test_one_slow_link_tells_all_of_a_ring_apart() -> None:
+    graph = topologies.ring(12, bandwidth="50 GB/s", latency="1 us")
+    graph.edges[0, 1]["bandwidth"] = 49e9
+    assert assert_as_the_twin(*job_of(graph, "all_reduce", 1e6, "ring")) is None
+
+
+def test_colours_that_are_too_coarse_are_found_out() -> None:
+    """What hashes say is compared exactly: two colours made one do not pass."""
+    job, alphabet, loaded = job_of(
+        topologies.machine("hgx-h100", chips=64), "all_reduce", 2.0**20, "tree", channels="auto",
+        groups=np.arange(64) // 8, pipeline=3,
+    )  # fmt: skip
+    capacity = job.router.bundles.narrowest(job.router.fabric.bandwidth)[0]
+    found = partition(job, alphabet, loaded, capacity)
+    assert found is not None
+    graph = _Graph.of(job, alphabet, loaded, capacity)
+    assert graph.equitable(found.rank, found.transfer, found.link)
+    for spoilt in ("rank", "transfer", "link"):
+        colours = {name: getattr(found, name).copy() for name in ("rank", "transfer", "link")}
+        used = np.unique(found.passed) if spoilt == "link" else np.arange(colours[spoilt].size)
+        last = colours[spoilt][used].max()
+        colours[spoilt][colours[spoilt] == last] = colours[spoilt][used].min()
+        assert not graph.equitable(colours["rank"], colours["transfer"], colours["link"]), spoilt
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(-2, 2)), max_size=40))
+def test_numbering_by_first_appearance(pairs: list[tuple[int, int]]) -> None:
+    colour, value = (np.array([pair[i] for pair in pairs], dtype=np.int64) for i in (0, 1))
+    found = np.empty(len(pairs), dtype=np.int64)
+    table = np.full(2 << len(pairs).bit_length(), -1, dtype=np.int64)
+    count = refine.number(colour, value, table, found)
+    assert found.tolist() == numbered(pairs) and count == len(set(pairs))
+    assert firsts(found).tolist() == [pairs.index(pair) for pair in dict.fromkeys(pairs)]
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), max_size=40), st.randoms())
+def test_sums_of_hashes_do_not_depend_on_the_order(pairs: list[tuple[int, int]], chance: Any) -> None:
+    """Equal sets, equal sums; and sets that differ, in how often a colour comes too, do not."""
+
+    def sums(which: list[tuple[int, int]]) -> list[int]:
+        index, colour = (np.array([pair[i] for pair in which], dtype=np.int64) for i in (0, 1))
+        total = np.zeros(5, dtype=np.uint64)
+        here = np.arange(len(which))
+        refine.add_hashes(index, colour, here, np.zeros(len(which), dtype=np.int64), 1, total)
+        return [int(value) for value in total]
+
+    shuffled = chance.sample(pairs, len(pairs))
+    assert sums(pairs) == sums(shuffled)
+    if pairs:
+        assert sums([*pairs, pairs[0]]) != sums(pairs)
