@@ -52,6 +52,8 @@ class Stage:
         Whether what a collective costs once is fitted as well.
     but : str
         Rows whose sweep's name contains this (a regular expression) are left out.
+    messages : bool
+        Whether the network's software treats short and long messages in ways of its own.
     """
 
     prefix: str
@@ -61,6 +63,7 @@ class Stage:
     hops: tuple[str, ...] = ("scale_up", "host")
     once: bool = True
     but: str = "^$"
+    messages: bool = False
 
     def rows(self, table: pd.DataFrame) -> pd.Series[bool]:
         """Which rows of a table the stage fits."""
@@ -109,7 +112,17 @@ STAGES: tuple[Stage, ...] = (
         ("ALCF Polaris", "ALCF Sirius (Polaris test system)"),
         "many",
         _BETWEEN,
-        but="-env5-",
+        but="-env[35]-",
+        messages=True,
+    ),
+    Stage(
+        "where.environment.alcf-3.",
+        "nccl",
+        ("ALCF Polaris", "ALCF Sirius (Polaris test system)"),
+        "many",
+        _BETWEEN,
+        but="-env[45]-",
+        messages=True,
     ),
     Stage(
         "where.environment.alcf-5.",
@@ -118,6 +131,7 @@ STAGES: tuple[Stage, ...] = (
         "many",
         _BETWEEN,
         but="-env[34]-",
+        messages=True,
     ),
     Stage("where.network.efa.", "nccl", ("AWS p4de.24xlarge", "AWS p5.48xlarge (EKS)"), "many", _BETWEEN),
     Stage(
@@ -158,16 +172,25 @@ def samples_of(
     *,
     report: Callable[[int, int, str], None] | None = None,
 ) -> list[Sample | None]:
-    """A sample for each row; None where the machine is not known or cannot run it."""
+    """A sample for each row; None where the machine is not known or cannot run it.
+
+    Algorithm and protocol are chosen with the libraries' own figures where no library is
+    given: what was fitted before must not lead the fit.
+    """
     from sim.calibrate import sample_of
+    from sim.libraries import library as named
     from sim.predict import Point, Predictor
 
-    predictor = Predictor(library)
+    predictors: dict[str, Predictor] = {}
     found: list[Sample | None] = []
     for done, row in enumerate(table.to_dict("records"), 1):
         machine, point = systems.find(str(row["system"])), Point.of(row)
         sample = None
         if machine is not None and point.collective in KINDS and point.ranks > 1:
+            name = machine.library
+            if name not in predictors:
+                predictors[name] = Predictor(library or named(name, calibrated=False))
+            predictor = predictors[name]
             try:
                 where = str(row.get("id") or row["source"])
                 sample = sample_of(predictor, machine, point, float(row["time_us"]) * 1e-6, where)
@@ -184,7 +207,7 @@ def calibrated(
     samples: Sequence[Sample | None],
     systems: Systems,
     stages: Sequence[Stage] = STAGES,
-    start: dict[str, Library] | None = None,
+    start: Calibrated | dict[str, Library] | None = None,
 ) -> Calibrated:
     """Fit all stages, one after the other.
 
@@ -196,14 +219,14 @@ def calibrated(
         Of the rows, by `samples_of`.
     systems : Systems
     stages : sequence of Stage
-    start : dict of Library by name, optional
+    start : Calibrated, or dict of Library by name, optional
         Where to begin; by default the libraries without any calibration.
     """
     from sim.calibrate import figures_to_fit, fit, simulated
     from sim.libraries import library
 
-    libraries = dict(start or {})
-    fits = []
+    begun = start if isinstance(start, Calibrated) else Calibrated(dict(start or {}), [])
+    libraries, fits = dict(begun.libraries), list(begun.fits)
     usable = np.array([s is not None for s in samples])
     for stage in stages:
         base = libraries.setdefault(stage.library, library(stage.library, calibrated=False))
@@ -213,7 +236,8 @@ def calibrated(
             continue
         rows = table[mask]
         for _ in range(ROUNDS):
-            slots = [s for s in figures_to_fit(chosen, base, stage.prefix) if _wanted(stage, s.path)]
+            every = figures_to_fit(chosen, base, stage.prefix, messages=stage.messages)
+            slots = [s for s in every if _wanted(stage, s.path)]
             found = fit(chosen, base, slots)
             if base.model != "nccl":
                 # What this library chooses depends on its figures: choose again, fit again.

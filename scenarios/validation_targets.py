@@ -8,7 +8,7 @@ generation of chips and kind of network. All predictions are simulations.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -206,11 +206,24 @@ def _held_out(
     known = (others | (mine & (ranks <= held.at_most))).to_numpy()
     machine = systems.find(held.system)
     assert machine is not None
-    own = Stage(f"where.machine.{held.machine}.", "nccl", (held.system,), "many", ("network",))
-    stages, begun = _without(_of_machine(STAGES, machine), table, known, bare)
+    of_machine = _of_machine(STAGES, machine)
+    own = Stage(
+        f"where.machine.{held.machine}.",
+        "nccl",
+        (held.system,),
+        "many",
+        ("network",),
+        messages=any(s.messages for s in of_machine),
+    )
+    environments = [
+        replace(s, systems=(held.system,))
+        for s in STAGES
+        if s.prefix.startswith("where.environment.") and held.system in s.systems
+    ]
+    stages, begun = _without(of_machine, table, known, bare)
     part = table[known].reset_index(drop=True)
     kept = [s for s, k in zip(samples, known, strict=True) if k]
-    fitted = calibrated(part, kept, systems, [*stages, own], begun).libraries["nccl"]
+    fitted = calibrated(part, kept, systems, [*stages, own, *environments], begun).libraries["nccl"]
     wanted = [
         s for s, m, r in zip(samples, mine, ranks, strict=True) if m and r in held.predicted and s is not None
     ]

@@ -62,6 +62,12 @@ OUTLIER_SPREADS, OUTLIER_LEAST = 6.0, 0.4
 BEGIN = {"time": 1e-6, "bandwidth": 1e12, "size": 65536.0, "share": 1.0, "factor": 1.0, "extra": 0.03}
 #: Within which a figure must stay: by what it measures; others within e^6 of the beginning.
 LIMITS = {"share": (0.02, 1.3), "extra": (1e-4, 2.0)}
+#: Where slices and filling have no effect: logarithms of their distance from where a fit begins.
+OFF = {"slices": -9.0, "fill_rate": 3.0}
+#: Step of the numerical derivatives, as a logarithm.
+DIFFERENCE = 1e-4
+#: Families whose pipeline is seen to fill: at most a rank's buffers, 4 MiB for each of 24 channels.
+FILLED = ("nvls", "nvls_tree", "p2p", "ring")
 #: Base and steps to begin with where a library has none, by protocol.
 STEP = {"ll": 1e-6, "ll128": 2e-6}
 
@@ -186,7 +192,9 @@ def with_values(library: Library, values: Iterable[tuple[str, float]], source: s
     return replace(library, parameters=Parameters(figures))
 
 
-def figures_to_fit(samples: Sequence[Sample], library: Library, prefix: str = "") -> list[Slot]:
+def figures_to_fit(
+    samples: Sequence[Sample], library: Library, prefix: str = "", *, messages: bool = False
+) -> list[Slot]:
     """Figures that the samples' schedules depend on.
 
     For each family of algorithms and protocol that ran: what it costs once, a step
@@ -198,6 +206,9 @@ def figures_to_fit(samples: Sequence[Sample], library: Library, prefix: str = ""
     ----------
     prefix : str
         Put before every path, such as ``where.generation.hopper.``.
+    messages : bool
+        Whether the network's software treats short and long messages in ways of its own
+        (libfabric): what these cost, from how many bytes on, and how many are on their way.
     """
     from sim.libraries.parameters import HOPS
 
@@ -218,13 +229,32 @@ def figures_to_fit(samples: Sequence[Sample], library: Library, prefix: str = ""
             slots.append(Slot(f"{head}{HOPS[hop]}.step", step if step > 0 else STEP.get(protocol, 4e-6)))
             if not (both and hop < 2):
                 slots.append(Slot(f"{head}{HOPS[hop]}.efficiency", 1.0, spread=0.7))
+            if family == "ring":
+                known = library.parameters.own(family, protocol, "slices", HOPS[hop])
+                slots.append(Slot(f"{head}{HOPS[hop]}.slices", max(1.001, known), 1.0, 64.0, spread=1.0))
         slots.append(Slot(head + "own_rate"))
+        if messages and 2 in hops:
+            slots += _messages(f"{head}network.", family, protocol)
+        limits = (f"{prefix}family.{family}.{protocol}.channel", f"family.{family}.{protocol}.channel")
+        known = next((library.parameters.value(p) for p in limits if p in library.parameters.figures), None)
+        if known is not None:
+            slots.append(Slot(head + "channel", known))
+        if family in FILLED and protocol == "simple":
+            slots += [Slot(head + "fill", 1e6, 6e4, 1e8, spread=1.0), Slot(head + "fill_rate", 1e12)]
         if protocol == "ll":
             slots.append(Slot(head + "spread"))
             slots.append(Slot(head + "spread_bytes", 6e4, 2e4, 4e5))
     if len({s.hosts for s in samples if s.hosts > 1}) > 2:
         slots += [Slot(f"{prefix}hop.network.skew", 1e-7), Slot(f"{prefix}hop.network.congestion", 0.02)]
     return slots
+
+
+def _messages(head: str, family: str, protocol: str) -> list[Slot]:
+    if family == "p2p" and protocol == "ll":
+        return [Slot(head + "short", 1e-6), Slot(head + "short_bytes", 180.0, 64.0, 4096.0), Slot(head + "window", 8.0, 1.0, 64.0)]
+    if family == "ring":
+        return [Slot(head + "rendezvous", 1e-6), Slot(head + "rendezvous_bytes", 1e4 if protocol == "ll" else 1e5, 512.0, 1e6)]
+    return []
 
 
 def fit(
@@ -328,29 +358,66 @@ def _errors(samples: Sequence[Sample], library: Library) -> FloatArray:
 def _least(samples: Sequence[Sample], library: Library, slots: Sequence[Slot], noise: float) -> list[Fitted]:
     from scipy.optimize import least_squares
 
-    prediction = Prediction([(s.features, s.protocol) for s in samples])
     measured = np.log(np.array([s.seconds / s.ratio for s in samples]))
     begin = np.array([_begin(slot, library) for slot in slots])
     spread = np.array([slot.spread for slot in slots])
     low, high = np.array([_limits(slot, b) for slot, b in zip(slots, begin, strict=True)]).T
+    # A figure of a family and protocol moves the rows of these and no others.
+    kinds = [(s.features.setting.family, s.protocol) for s in samples]
+    parts = []
+    for kind in sorted(set(kinds)):
+        rows = np.array([i for i, k in enumerate(kinds) if k == kind], dtype=np.int64)
+        parts.append((kind, rows, Prediction([(samples[i].features, kind[1]) for i in rows])))
 
-    def at(theta: FloatArray) -> list[tuple[str, float]]:
-        return [(slot.path, float(v)) for slot, v in zip(slots, begin * np.exp(theta), strict=True)]
+    def at(theta: FloatArray) -> Library:
+        values = begin * np.exp(theta)
+        return with_values(library, [(slot.path, float(v)) for slot, v in zip(slots, values, strict=True)])
+
+    def logs(theta: FloatArray, of: tuple[str, str] | None = None) -> tuple[Any, FloatArray]:
+        fitted = at(theta)
+        wanted = [(rows, part) for kind, rows, part in parts if of is None or kind == of]
+        rows = np.concatenate([rows for rows, _ in wanted])
+        return rows, np.log(np.concatenate([part.times(fitted) for _, part in wanted]))
 
     def far(theta: FloatArray) -> FloatArray:
-        times = np.log(prediction.times(with_values(library, at(theta))))
-        return np.concatenate([(times - measured) / noise, theta / spread])
+        rows, found = logs(theta)
+        errors = np.empty(len(samples))
+        errors[rows] = found
+        return np.concatenate([(errors - measured) / noise, theta / spread])
 
-    first = np.clip(np.zeros(len(slots)), low + 1e-6, high - 1e-6)
-    found = least_squares(
-        far,
-        first,
-        bounds=(low, high),
-        loss="soft_l1",
-        max_nfev=40,
-        diff_step=np.full(len(slots), 1e-4),
-        ftol=1e-4,
-        xtol=1e-4,
+    def slope(theta: FloatArray) -> FloatArray:
+        known: dict[tuple[str, str] | None, tuple[Any, FloatArray]] = {}
+        matrix = np.zeros((len(samples) + len(slots), len(slots)))
+        for column, slot in enumerate(slots):
+            of = _kind_of_slot(slot.path)
+            if of not in known:
+                known[of] = logs(theta, of)
+            step = DIFFERENCE if theta[column] + DIFFERENCE < high[column] else -DIFFERENCE
+            moved = theta.copy()
+            moved[column] += step
+            rows, there = logs(moved, of)
+            matrix[rows, column] = (there - known[of][1]) / step / noise
+            matrix[len(samples) + column, column] = 1.0 / spread[column]
+        return matrix
+
+    # From the library's figures, and from a library that overlaps nothing: the better of both.
+    plain = np.array([OFF.get(slot.path.rpartition(".")[2], 0.0) for slot in slots])
+    starts = [np.zeros(len(slots)), plain] if plain.any() else [plain]
+    found = min(
+        (
+            least_squares(
+                far,
+                np.clip(start, low + 1e-6, high - 1e-6),
+                bounds=(low, high),
+                loss="soft_l1",
+                jac=slope,
+                max_nfev=40,
+                ftol=1e-4,
+                xtol=1e-4,
+            )
+            for start in starts
+        ),
+        key=lambda result: float(result.cost),
     )
     # The residual found, if it is larger than the noise assumed.
     rest = far(found.x)[: len(samples)]
@@ -370,6 +437,13 @@ def _least(samples: Sequence[Sample], library: Library, slots: Sequence[Slot], n
             slots, values, edge, least, most, begin, deviation, found.x, strict=True
         )
     ]  # fmt: skip
+
+
+def _kind_of_slot(path: str) -> tuple[str, str] | None:
+    """Family and protocol whose rows a path moves; None where all may."""
+    parts = path.split(".")
+    parts = parts[3:] if parts[0] == "where" else parts
+    return (parts[1], parts[2]) if parts[0] == "family" else None
 
 
 def _begin(slot: Slot, library: Library) -> float:

@@ -36,6 +36,7 @@ ALGORITHMS = {
     "tree": ("tree", "double_binary_tree"),
     "nvls": ("nvls",),
     "nvlstree": ("nvls_tree",),
+    "nvlsnvlstree": ("nvls_tree",),
     "collnet": ("collnet",),
     "collnetdirect": ("collnet",),
     "collnetchain": ("collnet",),

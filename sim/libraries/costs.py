@@ -7,9 +7,11 @@ library's K_h channels:
     k       = max(1, m / (K_h/lanes chunk))                              chunks
     delay   = step_h + post_h + flush_h + shared_h (chips a NIC - 1) + skew_h ln(n or N)
               + (k - 1) chunk_step_h + links - hop.wire_h                but not below 0
+              + short_h below short_bytes_h, + rendezvous_h above rendezvous_bytes_h
     bytes   = (m + k half_h) wire / (efficiency efficiency_h) (1 + congestion_h ln(n or N))
     rate   <= min(cap_h, K_h/lanes channel)                              of payload
-    once    = base + spread min(1, bytes/spread_bytes) + bytes/ranks/own_rate
+    once    = base + spread min(1, bytes/spread_bytes) + own bytes/own_rate + filling
+    filling = F bytes/(F + bytes)/fill_rate,  F = ranks fill
     reduce  = what arrives at the receiver at once / reduce_rate
 
 ``links`` is the latency of the path, ``hop.wire_h`` what of it the steps already
@@ -20,10 +22,14 @@ Who waits for a delay. The simulation lets a rank go on when its transfers have
 arrived (rendezvous). Libraries send ahead, so that
 
 - around a ring the delays of different hops add up and nobody waits for the slowest
-  of them again and again: every transfer of a round has their mean (``eager``);
+  of them again and again: every transfer of a round has their mean (``eager``); and what
+  a rank got of a chunk, cut in ``slices``, it sends on while the rest is on the wire, so
+  that a round takes about max(moving, delay + moving/slices), not the sum (`hidden`);
 - of C chunks in a pipeline of S stages only the first waits for all its steps, and W
   are on their way at once: every step takes the share (S + (C - 1)/W) / (S + C - 1) of
-  its delay (``waited``). Exchanges that are all posted at once are the case S = 1.
+  its delay (``waited``). Exchanges that are all posted at once are the case S = 1;
+- what reduces first and hands out then (NVLS), or has a buffer for every peer, is full
+  only after F bytes: small messages pay for both ways in turn, large ones for F alone.
 """
 
 from __future__ import annotations
@@ -42,11 +48,38 @@ from sim.routing import Paths
 from sim.schedule import FloatArray, IntArray
 from sim.transfers import TransferCosts
 
-__all__ = ["ONE_CHANNEL", "LibraryCosts", "Setting", "Steps"]
+__all__ = ["ONE_CHANNEL", "LibraryCosts", "Setting", "Steps", "hidden"]
 
 
 #: More lanes than any library has channels.
 ONE_CHANNEL = 2**31
+
+
+#: How sharply the time of a round goes over from the delay to the moving.
+SHARPNESS = 4.0
+
+
+def hidden(delay: FloatArray, moving: FloatArray) -> FloatArray:
+    """Seconds of a delay that pass while bytes move: the smaller of the two, softly.
+
+    Hops and channels differ, so that nothing changes at once.
+
+    Examples
+    --------
+    >>> hidden(np.array([1.0, 1.0, 1.0]), np.array([0.0, 1.0, 100.0])).round(3).tolist()
+    [0.0, 0.841, 1.0]
+    """
+    most = np.maximum(delay, moving)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = np.where(most > 0, np.minimum(delay, moving) / most, 0.0)
+    return np.asarray(most * ratio / (1.0 + ratio**SHARPNESS) ** (1.0 / SHARPNESS))
+
+
+def _above(size: FloatArray, bound: FloatArray) -> FloatArray:
+    """How far a message is above a bound, from 0 to 1: buffers hold more than the payload, nothing is sharp."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        ratio = np.where(bound > 0, (size / bound) ** SHARPNESS, np.inf)
+        return np.asarray(1.0 - 1.0 / (1.0 + ratio))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +101,8 @@ class Setting:
         S and C of a pipeline; (1, 1) where every step is waited for.
     sharing : int
         Chips at one NIC.
+    own : bool
+        Whether each rank has a part of its own to move (not where all is the root's).
     """
 
     family: str = "other"
@@ -77,13 +112,14 @@ class Setting:
     mean: bool = False
     waited: tuple[int, int] = (1, 1)
     sharing: int = 1
+    own: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Steps:
     """The figures of one protocol in one setting, by kind of hop, shape (3,).
 
-    `base`, `spread` and `own` are of the time once for the whole collective. Those of several settings may
+    `base`, `spread`, `own` and `fill` are of the time once for the whole collective. Those of several settings may
     stand behind each other (`stacked`): kind of hop h of setting s is 3 s + h.
     """
 
@@ -91,9 +127,16 @@ class Steps:
     spread: FloatArray
     spread_bytes: FloatArray
     own: FloatArray
+    fill: FloatArray
+    fill_rate: FloatArray
     mean: npt.NDArray[np.bool_]
+    behind: FloatArray
     fixed: FloatArray
     chunk_step: FloatArray
+    short: FloatArray
+    short_bytes: FloatArray
+    rendezvous: FloatArray
+    rendezvous_bytes: FloatArray
     held: FloatArray
     plateau: FloatArray
     plateau_bytes: FloatArray
@@ -130,11 +173,18 @@ class Steps:
             base=np.array([base + own("base_rank") * setting.ranks]),
             spread=np.array([own("spread")]),
             spread_bytes=np.array([own("spread_bytes")]),
-            own=np.array([1 / (own("own_rate") * setting.ranks)]),
+            own=np.array([setting.own / (own("own_rate") * setting.ranks)]),
+            fill=np.array([own("fill") * setting.ranks]),
+            fill_rate=np.array([own("fill_rate")]),
             mean=np.array([setting.mean]),
+            behind=(1 - 1 / np.maximum(1.0, by_hop("slices"))) * setting.mean,
             fixed=by_hop("step") + by_hop("post") + by_hop("flush")
             + of_way("skew") * spread + of_way("shared") * sharers,
             chunk_step=by_hop("chunk_step"),
+            short=by_hop("short"),
+            short_bytes=by_hop("short_bytes"),
+            rendezvous=by_hop("rendezvous"),
+            rendezvous_bytes=by_hop("rendezvous_bytes"),
             held=of_way("wire"),
             plateau=alike(own("plateau") if setting.hosts > 1 else 1.0),
             plateau_bytes=alike(own("plateau_bytes")),
@@ -144,7 +194,8 @@ class Steps:
             * (1 + of_way("congestion") * spread),
             cap=np.minimum(own("channel") * channels, by_hop("cap")),
             reduce_rate=alike(own("reduce_rate")),
-            waited=alike((stages + (chunks - 1) / own("window")) / (stages + chunks - 1)),
+            waited=(stages + (chunks - 1) / np.where(np.isnan(by_hop("window")), own("window"), by_hop("window")))
+            / (stages + chunks - 1),
         )  # fmt: skip
 
     @classmethod
@@ -154,9 +205,13 @@ class Steps:
 
     def once(self, size: FloatArray, setting: IntArray) -> FloatArray:
         """Seconds once for collectives of these bytes, in these settings."""
-        with np.errstate(divide="ignore"):
+        fill = self.fill[setting]
+        with np.errstate(divide="ignore", invalid="ignore"):
             started = np.minimum(1.0, size / self.spread_bytes[setting])
-        return self.base[setting] + self.spread[setting] * started + self.own[setting] * size
+            filled = np.where(fill > 0, fill * size / (fill + size), 0.0) / self.fill_rate[setting]
+        return np.asarray(
+            self.base[setting] + self.spread[setting] * started + self.own[setting] * size + filled
+        )
 
     def chunks(self, payload: FloatArray, kind: IntArray) -> FloatArray:
         """Chunks k of each transfer, a number >= 1."""
@@ -166,7 +221,11 @@ class Steps:
         """Seconds before each transfer holds its links, the latency of the links with it."""
         steps = self.fixed[kind] + (chunks - 1.0) * self.chunk_step[kind]
         steps *= np.where(payload >= self.plateau_bytes[kind], self.plateau[kind], 1.0)
-        return np.asarray(np.maximum(0.0, steps + links - self.held[kind]) * self.waited[kind])
+        one = payload / chunks
+        below = 1 - _above(one, self.short_bytes[kind])
+        above = _above(one, self.rendezvous_bytes[kind])
+        waited = np.maximum(0.0, steps + self.rendezvous[kind] * above + links - self.held[kind])
+        return np.asarray(waited * self.waited[kind] + self.short[kind] * below)
 
     def wire_bytes(self, payload: FloatArray, kind: IntArray, chunks: FloatArray) -> FloatArray:
         """Bytes each transfer puts on its links."""
@@ -192,11 +251,16 @@ class LibraryCosts:
         kind = hops_of(fabric).kinds(paths)
         chunks = steps.chunks(payload, kind)
         delay = steps.delay(payload, kind, paths.latency_ps / PS_PER_SECOND, chunks)
+        wire = steps.wire_bytes(payload, kind, chunks)
         if steps.mean[0] and count:
-            delay = np.full(count, delay.mean())
+            each = float(delay.mean())
+            behind = steps.behind[kind.max()]
+            if behind > 0:
+                moving = self._moving(fabric, paths, payload, kind, wire)
+                each -= float(hidden(np.array([each]), np.array([behind * moving]))[0])
+            delay = np.full(count, each)
         total = np.rint(delay * PS_PER_SECOND).astype(np.int64)
         overhead = np.maximum(0, total - paths.latency_ps)
-        wire = steps.wire_bytes(payload, kind, chunks)
         with np.errstate(divide="ignore", invalid="ignore"):
             cap = np.where(payload > 0, steps.cap[kind] * (wire / payload), np.inf)
         took = self.adding_ps(payload) if reduce else np.zeros(count, dtype=np.int64)
@@ -208,6 +272,16 @@ class LibraryCosts:
         if not np.isfinite(rate):
             return np.zeros(payload.size, dtype=np.int64)
         return np.asarray(np.rint(payload / rate * PS_PER_SECOND), dtype=np.int64)
+
+    def _moving(
+        self, fabric: Fabric, paths: Paths, payload: FloatArray, kind: IntArray, wire: FloatArray
+    ) -> float:
+        """Seconds that the round's busiest link, or its slowest channel, moves bytes."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            slowest = float(np.where(payload > 0, payload / self.steps.cap[kind], 0.0).max())
+            weight = paths.weight * np.repeat(wire, np.diff(paths.start)) / self.capacity(fabric)[paths.link]
+        busiest = float(np.bincount(paths.link, weights=weight).max()) if weight.size else 0.0
+        return max(slowest, busiest)
 
     def capacity(self, fabric: Fabric) -> FloatArray:
         """Bytes/s that payload gets on each link."""

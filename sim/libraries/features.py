@@ -4,7 +4,8 @@ The time of a schedule in lockstep is
 
     base + sum over rounds of repeat * (max delay + max over links of bytes / capacity)
 
-(a mean in the place of the maximum where the library sends ahead around a ring). Its
+(where the library sends ahead around a ring, the mean delay, and of that what does not
+pass while bytes move). Its
 transfers differ in few things, kind of hop, bytes and latency of the path, so a round
 is a handful of classes and of links that are loaded by them; rounds that are alike
 count once. `Prediction` evaluates thousands of schedules at one vector of parameters
@@ -23,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.clock import PS_PER_SECOND
-from sim.libraries.costs import Setting, Steps
+from sim.libraries.costs import Setting, Steps, hidden
 from sim.libraries.hops import hops_of
 from sim.libraries.library import Library
 from sim.routing import Router
@@ -315,12 +316,14 @@ class Prediction:
         mean = s.mean[self._setting_of[self._row_of_round]]
         slowest = np.maximum.reduceat(np.where(mean[self._round], took, delay + took), first)
         heaviest = np.add.reduceat(delay * self._count, first) / np.add.reduceat(self._count, first)
-        each = np.where(mean, heaviest + slowest, slowest) + self._local
         wire = s.wire_bytes(m, k, chunks)
         with np.errstate(invalid="ignore"):
             moving = np.maximum.reduceat(np.where(m > 0, m / s.cap[k], 0.0), first)
         if self._link_start.size:
             busy = np.add.reduceat(wire[self._link_class] * self._weight, self._link_start)
             np.maximum.at(moving, self._link_round.astype(np.int64), busy)
+        behind = s.behind[np.maximum.reduceat(k, first)]
+        waiting = heaviest - np.where(mean, hidden(heaviest, behind * moving), 0.0)
+        each = np.where(mean, waiting + slowest, slowest) + self._local
         np.add.at(total, self._row_of_round, self._repeat * (each + moving))
         return total

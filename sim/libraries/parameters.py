@@ -51,6 +51,8 @@ PROTOCOL_KEYS: dict[str, tuple[str, float]] = {
     "spread": (TIME, 0.0),  # starting all channels takes so much longer than one ...
     "spread_bytes": (SIZE, 0.0),  # ... which messages of so many bytes do
     "own_rate": (BANDWIDTH, math.inf),  # a chip moves its own part, once, beside the steps
+    "fill": (SIZE, 0.0),  # so many bytes of each rank fill the pipeline ...
+    "fill_rate": (BANDWIDTH, math.inf),  # ... at this rate, beside the steps
     "base_rank": (TIME, 0.0),  # and for every rank
     "wire": (FACTOR, 1.0),  # bytes on the wire for each of payload
     "efficiency": (SHARE, 1.0),  # share of a link's rate it reaches, on every kind of hop
@@ -70,6 +72,12 @@ HOP_KEYS: dict[str, tuple[str, float]] = {
     "flush": (TIME, 0.0),  # until what has arrived may be read
     "chunk_step": (TIME, 0.0),  # every chunk after the first
     "efficiency": (SHARE, 1.0),  # share of the link's rate
+    "slices": (COUNT, 1.0),  # pieces of a chunk that a ring sends on while the rest comes in
+    "short": (TIME, 0.0),  # a message takes so much longer ...
+    "short_bytes": (SIZE, 0.0),  # ... below so many bytes (the host copies it)
+    "rendezvous": (TIME, 0.0),  # and so much longer ...
+    "rendezvous_bytes": (SIZE, 0.0),  # ... above so many (the receiver is asked first)
+    "window": (FACTOR, math.nan),  # chunks on their way at once; by default the protocol's
     "half": (SIZE, 0.0),  # chunk that moves at half the rate: peak s / (s + half)
     "cap": (BANDWIDTH, math.inf),  # most payload of one transfer
 }

@@ -219,7 +219,9 @@ def _bandwidth(figures: Parameters, plan: Planned, kind: str, model: str, protoc
     )
     if model in ("nvls", "nvls_tree"):
         bus = min(plan.up * share, channels * limit("channel"))
-        bus = bus if plan.hosts == 1 else min(bus, plan.out)
+        # Of a tree between more than two hosts a NIC takes in two branches.
+        out = plan.out / 2 if model == "nvls_tree" and plan.hosts > 2 else plan.out
+        bus = bus if plan.hosts == 1 else min(bus, out)
     else:
         bus = min(plan.bus * share, channels * limit("channel"))
     bus = min(bus / max(1.0, figures.value(f"choice.divide.{model}.{protocol}")), limit("most"))

@@ -232,6 +232,7 @@ class Request:
             mean=self.library.eager and name in ("ring", "bidirectional_ring", "chain"),
             waited=self._waited(name, given, pieces) if self.library.eager else (1, 1),
             sharing=hops_of(self.router.fabric).sharing,
+            own=self.kind not in ("broadcast", "reduce"),
         )
         sized = given.get("pipeline") is not None or collectives.cuts_by_size(self.kind, name)
         sized = sized or any(
