@@ -12,7 +12,7 @@ from pathlib import Path
 from scenarios.arguments import ScenarioParser
 from scenarios.calibration import STAGES, Calibrated, Stage, calibrated, samples_of
 from scenarios.outputs import OutputFolder
-from scenarios.progress import progress
+from scenarios.progress import Report, progress
 
 __all__ = ["CALIBRATED", "HEAD", "fitted", "main", "texts"]
 
@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def fitted(stages: tuple[Stage, ...] = STAGES, *, report: object = None) -> Calibrated:
+def fitted(stages: tuple[Stage, ...] = STAGES, *, report: Report | None = None) -> Calibrated:
     """Fit stages to the project's rows, one after the other, from the libraries' own figures.
 
     Parameters
@@ -83,7 +83,7 @@ def fitted(stages: tuple[Stage, ...] = STAGES, *, report: object = None) -> Cali
     found = Calibrated({}, [])
     for i, stage in enumerate(stages):
         if report is not None:
-            report(i, len(stages), stage.prefix)  # type: ignore[operator]
+            report(i, len(stages), stage.prefix)
         found = calibrated(table, samples, systems, (stage,), found)
     return found
 

@@ -107,7 +107,7 @@ def explain(run: Explicable, *, rerun: bool | None = None, best: bool = False) -
     ----------
     run : Run
     rerun : bool, optional
-        Whether to run it again for the sections ``contention`` and ``change``; by
+        Whether to run it again for the sections ``figures``, ``contention`` and ``change``; by
         default where one such run moves at most `CHEAP` transfers one by one.
     best : bool
         Whether to run all that the library could have chosen, and say what the fastest
@@ -121,7 +121,7 @@ def explain(run: Explicable, *, rerun: bool | None = None, best: bool = False) -
         text = f"{run.kind} of {units.format_size(run.size)} by one chip alone: nothing to send."
         return [Section("run", (text,))]
     again = effort(run) <= CHEAP if rerun is None else rerun
-    found = [_run(run), _bounded(run), _choice(run, best), _breakdown(run), _links(run), _figures(run)]
+    found = [_run(run), _bounded(run), _choice(run, best), _breakdown(run), _links(run), _figures(run, again)]
     if again:
         found += [_contention(run), _bound(run), _change(run)]
     else:
@@ -239,10 +239,10 @@ def _links(run: Explicable) -> Section:
     return Section("links", tuple(lines))
 
 
-def _figures(run: Explicable) -> Section:
+def _figures(run: Explicable, again: bool) -> Section:
     """The figure the time hangs on most, and whether it was measured here."""
     lines = []
-    table = sensitivity(run.plan)
+    table = sensitivity(run.plan, simulated=again and run.network != "analytic")
     if len(table):
         first = table.iloc[0]
         lines.append(

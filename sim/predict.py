@@ -5,14 +5,15 @@ of a partly used host are its first ones. What a measured collective is to the
 simulator: ``sendrecv`` is a ring of sends at once (nccl-tests); ``p2p_write`` and
 ``p2p_read`` are one message between two chips of a host, of two hosts, or, where
 the row says that it went over the network, of two scale-up domains; MoE dispatch
-and combine are an all-to-all of what a rank sends.
+and combine are an all-to-all of what a rank sends, with the library's figures for such
+kernels where it has a family of that name.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sim.clock import seconds
@@ -191,6 +192,10 @@ class Predictor:
             return plan("send", router, point.size, ranks=ends, library=self.library), ""
         kind = "all_to_all" if point.collective.startswith("moe_") else point.collective
         chosen = as_library(self.library, fabric)
+        if point.collective in chosen.parameters.names("family"):
+            # Kernels that exchange in their own way, such as a mixture of experts' dispatch.
+            own = dict.fromkeys(algorithms(kind), point.collective)
+            chosen = replace(chosen, families={**chosen.families, **own})
         asked, remarks = _forced(point, kind, chosen)
         try:
             found = plan(kind, router, point.size, ranks=chips, library=chosen, **asked)

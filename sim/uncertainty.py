@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sim.clock import seconds
+from sim.fabric import Fabric
 from sim.libraries import Library, Prediction
 from sim.libraries.features import features_of
 from sim.libraries.parameters import HOPS, Figure, Parameters
 from sim.plan import Plan
 from sim.routing import Router
+from sim.world import World
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,13 +32,21 @@ __all__ = ["extrapolated", "sensitivity"]
 STEP = 0.01
 
 
-def sensitivity(planned: Plan) -> pd.DataFrame:
+#: Figures of the library that are simulated where `sensitivity` simulates: those most felt in lockstep.
+SIMULATED = 4
+
+
+def sensitivity(planned: Plan, *, simulated: bool = False) -> pd.DataFrame:
     """Local sensitivity of a plan's time to each figure, largest first.
 
     Parameters
     ----------
     planned : Plan
         ``run.plan`` of a run.
+    simulated : bool
+        Whether to simulate the plan again with the bandwidth of each tier and the
+        figures that count most changed. Without it all are told from a schedule in
+        lockstep, which does not know of ranks that run ahead of each other.
 
     Returns
     -------
@@ -91,8 +102,41 @@ def sensitivity(planned: Plan) -> pd.DataFrame:
             gain = _slope(float(Prediction([(other_features, protocol)]).times(plain)[0]), time)
             rows.append((f"{tier} {what}", value, gain, "machine"))
     table = pd.DataFrame(rows, columns=["figure", "value", "sensitivity", "evidence"])
+    if simulated:
+        _simulate(table, planned, plain, list(fabric.tiers))
     order = np.argsort(-table["sensitivity"].abs().to_numpy(), kind="stable")
     return table.iloc[order].reset_index(drop=True)
+
+
+def _simulate(table: pd.DataFrame, planned: Plan, plain: Library, tiers: list[str]) -> None:
+    """Put simulated sensitivities in the place of those in lockstep, where they may be the largest."""
+
+    def time(library: Library, fabric: Fabric) -> float:
+        router = Router(fabric, planned.router.routing) if fabric is not planned.router.fabric else planned.router
+        world = World(fabric, library=library)
+        again = replace(planned, library=library, router=router)
+        finished = world.run(until=world.start(again, planned.schedule.kind))
+        world.close()
+        return seconds(finished.at_ps)
+
+    fabric = planned.router.fabric
+    now = time(plain, fabric)
+    of_tier = {f"{tier} bandwidth": number for number, tier in enumerate(tiers)}
+    size = table["sensitivity"].abs()
+    felt = size[~table["figure"].str.contains(" ", regex=False)].nlargest(SIMULATED).index
+    for row in table.index:
+        name = str(table.at[row, "figure"])
+        if name in of_tier:
+            wider = np.where(fabric.tier == of_tier[name], fabric.bandwidth * (1 + STEP), fabric.bandwidth)
+            there = time(plain, replace(fabric, bandwidth=wider, notes={}))
+        elif row in felt:
+            figure = plain.parameters.figures[name]
+            changed = replace(figure, value=figure.value * (1 + STEP))
+            figures = Parameters({**plain.parameters.figures, name: changed})
+            there = time(replace(plain, parameters=figures), fabric)
+        else:
+            continue
+        table.at[row, "sensitivity"] = _slope(there, now)
 
 
 def _slope(changed: float, time: float) -> float:

@@ -10,7 +10,8 @@ library's K_h channels:
               + short_h below short_bytes_h, + rendezvous_h above rendezvous_bytes_h
     bytes   = (m + k half_h) wire / (efficiency efficiency_h) (1 + congestion_h ln(n or N))
     rate   <= min(cap_h, K_h/lanes channel)                              of payload
-    once    = base + spread min(1, bytes/spread_bytes) + own bytes/own_rate + filling
+    once    = base + spread min(1, bytes/spread_bytes) + own bytes/own_rate + bytes/issue_rate
+              + filling
     filling = F bytes/(F + bytes)/fill_rate,  F = ranks fill
     reduce  = what arrives at the receiver at once / reduce_rate
 
@@ -119,7 +120,7 @@ class Setting:
 class Steps:
     """The figures of one protocol in one setting, by kind of hop, shape (3,).
 
-    `base`, `spread`, `own` and `fill` are of the time once for the whole collective. Those of several settings may
+    `base`, `spread`, `own` (seconds a byte) and `fill` are of the time once for the whole collective. Those of several settings may
     stand behind each other (`stacked`): kind of hop h of setting s is 3 s + h.
     """
 
@@ -173,7 +174,7 @@ class Steps:
             base=np.array([base + own("base_rank") * setting.ranks]),
             spread=np.array([own("spread")]),
             spread_bytes=np.array([own("spread_bytes")]),
-            own=np.array([setting.own / (own("own_rate") * setting.ranks)]),
+            own=np.array([setting.own / (own("own_rate") * setting.ranks) + 1 / own("issue_rate")]),
             fill=np.array([own("fill") * setting.ranks]),
             fill_rate=np.array([own("fill_rate")]),
             mean=np.array([setting.mean]),

@@ -40,6 +40,9 @@ PRECEDENCE = ("generation", "cpu", "network", "machine", "environment")
 #: Ends of the soft figures; low is the slower library.
 ESTIMATES = ("low", "nominal", "high")
 
+#: Of a normal distribution, nine tenths lie within so many times the median deviation.
+SPREADS = 2.44
+
 #: What a key measures: a unit, and whether less of it is faster.
 TIME, BANDWIDTH, SIZE, SHARE, FACTOR, EXTRA, COUNT, TABLE = (
     "time", "bandwidth", "size", "share", "factor", "extra", "count", "table",
@@ -51,6 +54,7 @@ PROTOCOL_KEYS: dict[str, tuple[str, float]] = {
     "spread": (TIME, 0.0),  # starting all channels takes so much longer than one ...
     "spread_bytes": (SIZE, 0.0),  # ... which messages of so many bytes do
     "own_rate": (BANDWIDTH, math.inf),  # a chip moves its own part, once, beside the steps
+    "issue_rate": (BANDWIDTH, math.inf),  # it hands over all that it sends, message by message
     "fill": (SIZE, 0.0),  # so many bytes of each rank fill the pipeline ...
     "fill_rate": (BANDWIDTH, math.inf),  # ... at this rate, beside the steps
     "base_rank": (TIME, 0.0),  # and for every rank
@@ -126,6 +130,9 @@ class Figure:
     evidence, source : str
     range : mapping
         Of a fitted figure: smallest and largest ``ranks``, ``hosts`` and ``bytes`` measured.
+    residual : float
+        Of a fitted figure: median error of the rows it was fitted to with the others; nan
+        where it was not fitted.
     """
 
     value: Any
@@ -134,6 +141,7 @@ class Figure:
     low: Any = None
     high: Any = None
     range: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    residual: float = math.nan
 
 
 class Parameters:
@@ -197,6 +205,11 @@ class Parameters:
 
     def at(self, estimate: str) -> Parameters:
         """With the ends of the soft figures as their values; low is the slower library.
+
+        Figures that were fitted together are not taken to the ends of their own intervals
+        all at once: each makes up for others, and the times they give together are known
+        as well as the rows they were fitted to. They become slower, or faster, by
+        `SPREADS` times what the residual says of the spread.
 
         Raises
         ------
@@ -355,8 +368,17 @@ def read_figure(table: Mapping[str, Any], path: str, where: str) -> Figure:
     if read[1] is not None and not read[1] <= read[0] <= read[2]:
         raise LibraryError(f"{where}: {path}: low ({read[1]:g}) <= value ({read[0]:g}) <= high ({read[2]:g})")
     return Figure(
-        read[0], evidence, str(table.get("source", "")), read[1], read[2], _range(table, f"{where}: {path}")
-    )
+        read[0], evidence, str(table.get("source", "")), read[1], read[2], _range(table, f"{where}: {path}"),
+        _residual(table, f"{where}: {path}"),
+    )  # fmt: skip
+
+
+def _residual(table: Mapping[str, Any], name: str) -> float:
+    """Median error of a fit, a share >= 0; nan where the figure was not fitted."""
+    given = table.get("residual", math.nan)
+    if isinstance(given, bool) or not isinstance(given, int | float) or given < 0:
+        raise LibraryError(f"{name}.residual (={given!r}) must be a number >= 0: the fit's median error")
+    return float(given)
 
 
 def _range(table: Mapping[str, Any], name: str) -> dict[str, tuple[float, float]]:
@@ -423,6 +445,11 @@ def _read(value: object, kind: str, name: str) -> Any:
 
 
 def _end(path: str, figure: Figure, estimate: str) -> Figure:
+    if figure.residual == figure.residual:
+        slower = (1.0 + figure.residual) ** (SPREADS if estimate == "low" else -SPREADS)
+        kind = kind_of(path)[0]
+        factor = slower if kind == TIME else 1 / slower if kind in (BANDWIDTH, SHARE) else 1.0
+        return replace(figure, value=figure.value * factor)
     if figure.low is None:
         return figure
     slow_end_is_high = kind_of(path)[0] in LESS_IS_FASTER
