@@ -390,6 +390,9 @@ def _least(samples: Sequence[Sample], library: Library, slots: Sequence[Slot], n
         matrix = np.zeros((len(samples) + len(slots), len(slots)))
         for column, slot in enumerate(slots):
             of = _kind_of_slot(slot.path)
+            matrix[len(samples) + column, column] = 1.0 / spread[column]
+            if of is not None and of not in kinds:
+                continue  # no row of these
             if of not in known:
                 known[of] = logs(theta, of)
             step = DIFFERENCE if theta[column] + DIFFERENCE < high[column] else -DIFFERENCE
@@ -397,7 +400,6 @@ def _least(samples: Sequence[Sample], library: Library, slots: Sequence[Slot], n
             moved[column] += step
             rows, there = logs(moved, of)
             matrix[rows, column] = (there - known[of][1]) / step / noise
-            matrix[len(samples) + column, column] = 1.0 / spread[column]
         return matrix
 
     # From the library's figures, and from a library that overlaps nothing: the better of both.
