@@ -445,6 +445,8 @@ def _read(value: object, kind: str, name: str) -> Any:
 
 
 def _end(path: str, figure: Figure, estimate: str) -> Figure:
+    if "choice" in path.split("."):
+        return figure  # a band is of one plan; another would be another curve
     if figure.residual == figure.residual:
         slower = (1.0 + figure.residual) ** (SPREADS if estimate == "low" else -SPREADS)
         kind = kind_of(path)[0]

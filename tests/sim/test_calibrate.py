@@ -106,12 +106,15 @@ def test_features_and_simulation_agree_on_a_ring() -> None:
 
 
 def test_sensitivity_of_a_ring_by_hand() -> None:
-    """Time = base + (p - 1) (step + links + n / p / B): each share of the time is its sensitivity."""
+    """Of what is once and (p - 1) steps of n / p / B: each share of the time is its sensitivity."""
     run = sim.all_gather(topologies.machine(MACHINE), "1 GiB", algorithm="ring", protocol="simple")
     table = sensitivity(run.plan).set_index("figure")["sensitivity"]
     # The rate of a ring is the link's times the library's share of it.
     assert set(table.index[:2]) == {"nvlink4 bandwidth", "family.ring.simple.scale_up.efficiency"}
-    assert table.iloc[:2].tolist() == pytest.approx([-0.95, -0.95], abs=0.05)
+    figures = run.plan.library.parameters.on(run.plan.router.fabric.attributes)
+    share = figures.own("ring", "simple", "efficiency", "scale_up") * 0.82
+    moving = 7 / 8 * 2**30 / (450e9 * share)
+    assert table.iloc[:2].tolist() == pytest.approx([-moving / run.time] * 2, rel=0.02)
     assert table["nvlink4 latency"] >= 0 and table["nvlink4 latency"] < 0.01
     small = sim.all_gather(topologies.machine(MACHINE), 8192, algorithm="ring", protocol="ll")
     assert sensitivity(small.plan).iloc[0]["figure"].endswith(("base", "step"))
@@ -132,3 +135,34 @@ def test_the_low_estimate_of_a_machine_takes_its_library_along() -> None:
         for e in ("low", "nominal", "high")
     ]
     assert times[0] > times[1] > times[2]
+
+
+def test_simulated_sensitivities_are_those_of_the_simulator() -> None:
+    """Where ranks run ahead of each other the schedule in lockstep names another link than counts."""
+    graph = topologies.machine("atlas-800t-a2", 64)
+    run = sim.all_reduce(graph, "64 MiB")
+    first = sensitivity(run.plan, simulated=True).iloc[0]
+    tier = first["figure"].removesuffix(" bandwidth")
+    for _, _, edge in graph.edges(data=True):
+        if edge["tier"] == tier:
+            edge["bandwidth"] *= 1.01
+    wider = sim.all_reduce(graph, "64 MiB")
+    assert np.log(wider.time / run.time) / np.log(1.01) == pytest.approx(first["sensitivity"], abs=0.01)
+    assert f"Depends most on {first['figure']}" in str(run.explain())
+
+
+def test_ends_of_fitted_figures_follow_the_residual() -> None:
+    """Times as a whole become slower and faster by what is left of the rows, not by every interval at once."""
+    machine = topologies.machine(MACHINE)
+    nominal, low, high = (
+        sim.all_gather(
+            machine, "1 MiB", algorithm="ring", protocol="ll", library=library("nccl", estimate=estimate)
+        ).time
+        for estimate in ("nominal", "low", "high")
+    )
+    path = "where.generation.hopper.family.ring.ll.base"
+    residual = library("nccl").parameters.figures[path].residual
+    assert 0.01 < residual < 0.1
+    most = (1 + residual) ** 2.44
+    assert 1 < low / nominal <= most * 1.001 and 1 < nominal / high <= most * 1.001
+    assert low / nominal > 1 + (most - 1) / 2

@@ -20,7 +20,7 @@ import pytest
 import sim
 import topologies
 from sim.collectives import serves
-from sim.libraries import parse
+from sim.libraries import library, parse
 
 BANDWIDTH = 50e9
 LATENCY = 1e-6
@@ -420,3 +420,25 @@ def test_uneven_all_to_all_of_any_matrix(p: int, seed: int) -> None:
     run = sim.all_to_all(star(p), matrix, algorithm="pairwise", library="ideal")
     assert_exact(run, float(reached.max()))
     assert run.time <= formula + 1e-12 * p
+
+
+@pytest.mark.parametrize("slices", [1.0, 2.0, 8.0])
+@pytest.mark.parametrize("size", [1e5, 1e7, 1e9])
+def test_a_ring_in_slices_hides_its_delay(slices: float, size: float) -> None:
+    """Of a step of delay d and bytes that move for b: d + b less what of d passes during (1 - 1/s) b."""
+    delay, ranks, rate = 20e-6, 8, 50e9
+    graph = topologies.switch(ranks, bandwidth=rate, latency=1e-6)
+    figures = {
+        "protocol.simple.scale_up.step": delay,
+        "protocol.simple.scale_up.slices": slices,
+        "protocol.simple.base": 0.0,
+        "hop.scale_up.wire": 2e-6,
+    }
+    run = sim.all_gather(
+        graph, size, algorithm="ring", protocol="simple",
+        library=library("nccl", parameters=figures, calibrated=False),
+    )  # fmt: skip
+    moving = size / ranks / rate
+    passes = (1 - 1 / slices) * moving
+    waits = delay - (delay**-4 + passes**-4) ** -0.25 if slices > 1 else delay
+    assert run.time == pytest.approx((ranks - 1) * (waits + moving), rel=0.01)
