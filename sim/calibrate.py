@@ -236,9 +236,9 @@ def figures_to_fit(
         if messages and 2 in hops:
             slots += _messages(f"{head}network.", family, protocol)
         limits = (f"{prefix}family.{family}.{protocol}.channel", f"family.{family}.{protocol}.channel")
-        known = next((library.parameters.value(p) for p in limits if p in library.parameters.figures), None)
-        if known is not None:
-            slots.append(Slot(head + "channel", known))
+        limit = next((library.parameters.value(p) for p in limits if p in library.parameters.figures), None)
+        if limit is not None:
+            slots.append(Slot(head + "channel", limit))
         if family in FILLED and protocol == "simple":
             slots += [Slot(head + "fill", 1e6, 6e4, 1e8, spread=1.0), Slot(head + "fill_rate", 1e12)]
         if protocol == "ll":
@@ -251,9 +251,16 @@ def figures_to_fit(
 
 def _messages(head: str, family: str, protocol: str) -> list[Slot]:
     if family == "p2p" and protocol == "ll":
-        return [Slot(head + "short", 1e-6), Slot(head + "short_bytes", 180.0, 64.0, 4096.0), Slot(head + "window", 8.0, 1.0, 64.0)]
+        return [
+            Slot(head + "short", 1e-6),
+            Slot(head + "short_bytes", 180.0, 64.0, 4096.0),
+            Slot(head + "window", 8.0, 1.0, 64.0),
+        ]
     if family == "ring":
-        return [Slot(head + "rendezvous", 1e-6), Slot(head + "rendezvous_bytes", 1e4 if protocol == "ll" else 1e5, 512.0, 1e6)]
+        return [
+            Slot(head + "rendezvous", 1e-6),
+            Slot(head + "rendezvous_bytes", 1e4 if protocol == "ll" else 1e5, 512.0, 1e6),
+        ]
     return []
 
 

@@ -112,7 +112,9 @@ def _simulate(table: pd.DataFrame, planned: Plan, plain: Library, tiers: list[st
     """Put simulated sensitivities in the place of those in lockstep, where they may be the largest."""
 
     def time(library: Library, fabric: Fabric) -> float:
-        router = Router(fabric, planned.router.routing) if fabric is not planned.router.fabric else planned.router
+        router = (
+            Router(fabric, planned.router.routing) if fabric is not planned.router.fabric else planned.router
+        )
         world = World(fabric, library=library)
         again = replace(planned, library=library, router=router)
         finished = world.run(until=world.start(again, planned.schedule.kind))

@@ -77,7 +77,7 @@ def hidden(delay: FloatArray, moving: FloatArray) -> FloatArray:
 
 
 def _above(size: FloatArray, bound: FloatArray) -> FloatArray:
-    """How far a message is above a bound, from 0 to 1: buffers hold more than the payload, nothing is sharp."""
+    """How far a message is above a bound, 0 to 1: buffers hold more than the payload, nothing is sharp."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         ratio = np.where(bound > 0, (size / bound) ** SHARPNESS, np.inf)
         return np.asarray(1.0 - 1.0 / (1.0 + ratio))
@@ -120,8 +120,9 @@ class Setting:
 class Steps:
     """The figures of one protocol in one setting, by kind of hop, shape (3,).
 
-    `base`, `spread`, `own` (seconds a byte) and `fill` are of the time once for the whole collective. Those of several settings may
-    stand behind each other (`stacked`): kind of hop h of setting s is 3 s + h.
+    `base`, `spread`, `own` (seconds a byte) and `fill` are of the time once for the whole
+    collective. Those of several settings may stand behind each other (`stacked`): kind of
+    hop h of setting s is 3 s + h.
     """
 
     base: FloatArray
@@ -169,6 +170,7 @@ class Steps:
         channels = np.maximum(1.0, of_way("channels") / setting.lanes)
         sharers = np.array([0.0, 0.0, setting.sharing - 1.0])
         base, stages, chunks = own("base"), *setting.waited
+        window = np.where(np.isnan(by_hop("window")), own("window"), by_hop("window"))
         base = parameters.value("launch") if np.isnan(base) else base
         return cls(
             base=np.array([base + own("base_rank") * setting.ranks]),
@@ -195,7 +197,7 @@ class Steps:
             * (1 + of_way("congestion") * spread),
             cap=np.minimum(own("channel") * channels, by_hop("cap")),
             reduce_rate=alike(own("reduce_rate")),
-            waited=(stages + (chunks - 1) / np.where(np.isnan(by_hop("window")), own("window"), by_hop("window")))
+            waited=(stages + (chunks - 1) / window)
             / (stages + chunks - 1),
         )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""``chipweave run calibrate_libraries``: the shipped figures are what the command writes, and nothing else."""
+"""``chipweave run calibrate_libraries``: the shipped figures are what the command writes."""
 
 from __future__ import annotations
 

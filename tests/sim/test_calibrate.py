@@ -152,7 +152,7 @@ def test_simulated_sensitivities_are_those_of_the_simulator() -> None:
 
 
 def test_ends_of_fitted_figures_follow_the_residual() -> None:
-    """Times as a whole become slower and faster by what is left of the rows, not by every interval at once."""
+    """Times become slower and faster by what is left of the rows, not by every interval at once."""
     machine = topologies.machine(MACHINE)
     nominal, low, high = (
         sim.all_gather(
