@@ -31,35 +31,38 @@ SUBSET = 12
 
 #: Where the simulator is wrong, and why, as far as it was found out.
 NOTES = """
-- **Polaris over 8 hosts, environments 3 and 4 (the hold-out that is missed).** Steps of LL over Slingshot have two
-  states there: the same all-gather takes 65 µs in one run and 250 to 400 µs in the next, at sizes that differ from
-  sweep to sweep, and from 256 KiB to 4 MiB it is always slow. Two hosts never show it. The slow state is as slow as
-  environment 5, whose matching is done by software, always: the adapter's lists seem to overflow. And NCCL 2.21
-  takes a ring for all-reduces of 256 KiB to 4 MiB, 2.18 a tree, five times faster: the model knows one NCCL. About
-  50 of 204 rows are of these two kinds and 55 to 90 % too fast, which no row of two hosts foretells.
-- **Polaris, 512 ranks.** From 64 MiB on predicted up to 40 % too slow: a step of Simple takes 200 µs among 32
-  ranks and 100 to 180 µs among 512.
-- **Polaris, all-to-all.** Far below the wire rate for every environment: a software effect of the plugin, fitted
-  as the efficiency of grouped sends (0.43) and their window (4.6 messages on their way), not explained.
-- **TCPX (GCP a3-high).** 1 ms whatever the size: software hands over receive buffers. It is a stack of its
-  own and says nothing of RDMA.
-- **AWS p4de, two hosts, from 128 MiB on.** 41 GB/s measured, more than four NICs of 100 Gbit/s let a ring have
-  (27): AWS's tuner takes a tree between two hosts, NCCL's own model as it is known here a ring.
-- **OCI H100, p5, two hosts of 1 GiB and more.** As fast as NVLS inside the hosts and trees between, which hand on
-  while they reduce; the schedule here does one after the other, and the model takes a ring.
-- **RTX PRO 6000.** All-reduces of two chips and all-to-alls of eight 30 to 50 % off: which pairs share a PCIe
-  switch is not known.
-- **AAC10, two MI300X servers.** A floor of 219 µs, which no step of RCCL accounts for; latency is not fitted
-  to it, so that small messages there are predicted five times too fast.
-- **Vidur's profiles, small messages.** Kernel times of PyTorch with 1 µs resolution and its own launch; below
-  some hundred KiB they disagree with nccl-tests on the same servers by factors.
+- **Polaris over 8 hosts, environments 3 and 4 (the hold-out that is missed).** Steps of LL over Slingshot
+  have two states there: the same all-gather takes 65 µs in one run and 250 to 400 µs in the next, at
+  sizes that differ from sweep to sweep, and from 256 KiB to 4 MiB it is always slow. Two hosts never show
+  it. The slow state is as slow as environment 5, whose matching is done by software, always: the
+  adapter's lists seem to overflow. And NCCL 2.21 takes a ring for all-reduces of 256 KiB to 4 MiB, 2.18 a
+  tree, five times faster: the model knows one NCCL. About 50 of 204 rows are of these two kinds and 55 to
+  90 % too fast, which no row of two hosts foretells.
+- **Polaris, 512 ranks.** From 64 MiB on predicted up to 40 % too slow: a step of Simple takes 200 µs
+  among 32 ranks and 100 to 180 µs among 512.
+- **Polaris, all-to-all.** Far below the wire rate for every environment: a software effect of the plugin,
+  fitted as the efficiency of grouped sends (0.43) and their window (4.6 messages on their way), not
+  explained.
+- **TCPX (GCP a3-high).** 1 ms whatever the size: software hands over receive buffers. It is a stack of
+  its own and says nothing of RDMA.
+- **AWS p4de, two hosts, from 128 MiB on.** 41 GB/s measured, more than four NICs of 100 Gbit/s let a ring
+  have (27): AWS's tuner takes a tree between two hosts, NCCL's own model as it is known here a ring.
+- **OCI H100, p5, two hosts of 1 GiB and more.** As fast as NVLS inside the hosts and trees between, which
+  hand on while they reduce; the schedule here does one after the other, and the model takes a ring.
+- **RTX PRO 6000.** All-reduces of two chips and all-to-alls of eight 30 to 50 % off: which pairs share a
+  PCIe switch is not known.
+- **AAC10, two MI300X servers.** A floor of 219 µs, which no step of RCCL accounts for; latency is not
+  fitted to it, so that small messages there are predicted five times too fast.
+- **Vidur's profiles, small messages.** Kernel times of PyTorch with 1 µs resolution and its own launch;
+  below some hundred KiB they disagree with nccl-tests on the same servers by factors.
 - **SuperBench's A100 server.** One process launches eight GPUs by an NCCL of 2021: 35 µs for the smallest
-  message, where eight processes take 22. It has figures of its own (`where.machine.azure-nda100-v4`), and plans LL
-  with a quarter of the bus as NCCL then did.
-- **Where NCCL changes protocol** (LL to LL128 to Simple) measured times jump by up to 60 %. The library model
-  changes at the same sizes at most places; one size off is an error of tens of per cent at that size.
-- **H800, MoE kernels of DeepEP.** No collective of a library: simulated as an all-to-all with NCCL's steps,
-  which its low-latency kernels do not take.
+  message, where eight processes take 22. It has figures of its own (`where.machine.azure-nda100-v4`), and
+  plans LL with a quarter of the bus as NCCL then did.
+- **Where NCCL changes protocol** (LL to LL128 to Simple) measured times jump by up to 60 %. The library
+  model changes at the same sizes at most places; one size off is an error of tens of per cent at that
+  size.
+- **H800, MoE kernels of DeepEP.** No collective of a library: simulated as an all-to-all with NCCL's
+  steps, which its low-latency kernels do not take.
 """
 
 
@@ -198,8 +201,9 @@ def page(table: pd.DataFrame, found: list[Target], left: pd.DataFrame) -> str:
         "that predicts it, and a system left out is predicted with the figures of its generation of chips "
         "and its kind of network as the other systems give them (the vendor's where no other system has "
         "any). The form of the model, however, was chosen with all rows in view; "
-        "[Calibration](calibration.md) says how it was tried elsewhere. The bands are no predictions: MetaX's rows are fitted, and the links' shares of Atlas A2 and "
-        "A3 are of the source of their one-sided rows.\n",
+        "[Calibration](calibration.md) says how it was tried elsewhere. The bands are no predictions: "
+        "MetaX's rows are fitted, and the links' shares of Atlas A2 and A3 are of the source of their "
+        "one-sided rows.\n",
         "### A system left out\n",
         _table(
             ["system", "rows", "all sizes", "≥ 1 MiB", "≥ 64 MiB", "p90"],
