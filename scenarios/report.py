@@ -35,7 +35,8 @@ ROWS = 200
 BANDWIDTHS = ("busbw", "algbw", "bandwidth", "busbw_measured")
 TIMES = ("time", "lower_bound", "time_before", "time_after", "time_measured")
 SHARES = ("efficiency", "gain", "bandwidth_gain", "latency_gain", "scale_out_gain",
-          "median_error", "p90_error", "bias", "worst_error", "median", "p90", "baseline_median")  # fmt: skip
+          "median_error", "p90_error", "bias", "worst_error", "median", "p90", "baseline_median",
+          "all", "from_1MiB", "from_64MiB")  # fmt: skip
 SIZES = ("size", "worst_size")
 
 #: Words longer than this may break in a cell; above the second they are whole sentences.
