@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from pathlib import Path
 
 import nbformat
@@ -24,6 +25,17 @@ def test_kept_without_outputs(path: Path) -> None:
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert code
     assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_is_listed_and_its_links_lead_somewhere(path: Path) -> None:
+    for page in ("README.md", "docs/quickstart.md"):
+        assert f"notebooks/{path.name})" in (ROOT / page).read_text(encoding="utf-8")
+    words = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
+    links = re.findall(r"\]\((?!https?:|#)([^)]+)\)", words)
+    pages = re.findall(r"`((?:docs|notebooks)/[\w./-]+)`", words)
+    assert [link for link in links if not (path.parent / link).exists()] == []
+    assert [page for page in pages if not (ROOT / page).exists()] == []
 
 
 @pytest.mark.slow
