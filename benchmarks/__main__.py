@@ -3,7 +3,8 @@
 ::
 
     python -m benchmarks                     # every row; docs/performance.md and its figure
-    python -m benchmarks NAME... [--runs N]  # these rows only, printed
+    python -m benchmarks NAME... [--runs N]  # these rows only, printed; growth is its figure's points
+    python -m benchmarks NAME... --write     # these rows anew, the others as they were, to the docs
     python -m benchmarks --list
 """
 
@@ -27,6 +28,9 @@ from topologies.errors import ChipweaveError, SimulationError
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "performance.md"
 PICTURE = ROOT / "docs" / "img" / "growth.png"
+#: What the points of the growth figure are asked for by.
+GROWN = "growth"
+
 RESULTS = Path(__file__).parent / "results.json"
 
 
@@ -44,16 +48,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--runs", type=int, default=RUNS, help="runs of each row at most (default: %(default)s)"
     )
     parser.add_argument("--list", action="store_true", help="print the names of the rows")
+    parser.add_argument("--write", action="store_true", help="write these rows to the docs, too")
     arguments = parser.parse_args(argv)
     if arguments.list:
-        print("\n".join(one.name for one in ROWS))
+        print("\n".join([*(one.name for one in ROWS), GROWN]))
         return 0
     try:
-        rows = [row(name) for name in arguments.names]
-        if rows:
-            print(text([cells(one, m) for one, m in _measure(rows, arguments.runs)]))
-        else:
-            _everything(arguments.runs)
+        names = arguments.names or [*(one.name for one in ROWS), GROWN]
+        measured = _measure([row(name) for name in names if name != GROWN], arguments.runs)
+        points = [apart("growth", ranks, runs=arguments.runs) for ranks in GROWTH] if GROWN in names else []
+        table = [cells(one, m) for one, m in measured]
+        print(text([*table, _growth(points)] if points else table))
+        if arguments.write or not arguments.names:
+            _write(measured, points, None if arguments.names else cold_start())
     except ChipweaveError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -75,32 +82,46 @@ def _measure(rows: Sequence[Row], runs: int) -> list[tuple[Row, Measured]]:
     return done
 
 
-def _everything(runs: int) -> None:
-    measured = _measure(ROWS, runs)
-    points = [apart("growth", ranks, runs=runs) for ranks in GROWTH]
-    cold = cold_start()
-    table = [cells(one, m) for one, m in measured]
+def _growth(points: Sequence[Measured]) -> tuple[str, ...]:
+    """The line of the table that says how time and memory grow."""
     more, time, memory = ratios(points)
-    growth = (
+    return (
         f"growth of ring 64 MiB, {GROWTH[0]:,} to {GROWTH[-1]:,} ranks",
         f"{more:.0f} x", f"{time:.0f} x", "", f"{memory:.1f} x", "", "",
         "met" if max(time, memory) <= more else "worse than linear",
     )  # fmt: skip
-    table.append(growth)
-    starts = [(step, seconds(a), seconds(b)) for step, a, b in zip(STEPS, *cold, strict=True)]
-    print(text(table))
-    print("\ncold start: " + "; ".join(f"{step} {a}, again {b}" for step, a, b in starts))
-    record: dict[str, Any] = {
+
+
+def _write(
+    measured: Sequence[tuple[Row, Measured]],
+    points: Sequence[Measured],
+    cold: tuple[Sequence[float], Sequence[float]] | None,
+) -> None:
+    """Put what was measured beside what was known, and all of it on the page."""
+    record: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    known = [Measured.from_json(r) for r in record.get("rows", [])]
+    rows = {f"{m.family}-{m.ranks}": m for m in [*known, *(m for _, m in measured)]}
+    points = points or [Measured.from_json(r) for r in record.get("growth", [])]
+    starts = record.get("cold_start") if cold is None else {"steps": STEPS, "cold": cold[0], "again": cold[1]}
+    record = {
         "machine": machine(),
-        "rows": [m.to_json() for _, m in measured],
+        "rows": [rows[one.name].to_json() for one in ROWS if one.name in rows],
         "growth": [m.to_json() for m in points],
-        "cold_start": {"steps": STEPS, "cold": cold[0], "again": cold[1]},
+        "cold_start": starts,
     }
     RESULTS.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    draw(points, PICTURE)
+    table = [cells(one, rows.get(one.name, Measured.failed(one.family, one.ranks))) for one in ROWS]
+    if points:
+        table.append(_growth(points))
+        draw(points, PICTURE)
     replace_block(PAGE, "results", markdown(table, HEADINGS))
-    replace_block(PAGE, "cold start", markdown(starts, ("step", "nothing compiled", "compiled before")))
     replace_block(PAGE, "machine", "; ".join(f"{k} {v}" for k, v in record["machine"].items()))
+    if starts:
+        lines = [
+            (step, seconds(a), seconds(b))
+            for step, a, b in zip(starts["steps"], starts["cold"], starts["again"], strict=True)
+        ]
+        replace_block(PAGE, "cold start", markdown(lines, ("step", "nothing compiled", "compiled before")))
 
 
 if __name__ == "__main__":

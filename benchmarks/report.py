@@ -22,6 +22,8 @@ def cells(one: Row, measured: Measured) -> tuple[str, ...]:
     target = seconds(one.seconds) if math.isfinite(one.seconds) else ""
     if math.isfinite(one.megabytes):
         target += f", {_memory(one.megabytes)}"
+    if measured.runs == 0:
+        return one.what, target, "", "", "", "", "", verdict(one, measured)
     unit = "points" if one.family == "sweep" else "s"
     return (
         one.what,
@@ -45,7 +47,7 @@ def verdict(one: Row, measured: Measured) -> str:
     'time 2.0 x target; answer off by -9.1 %'
     """
     if measured.runs == 0:
-        return "failed"
+        return "failed, or not measured"
     missed = []
     if measured.time > one.seconds:
         missed.append(f"time {measured.time / one.seconds:.1f} x target")
@@ -106,12 +108,14 @@ def machine() -> dict[str, Any]:
     if described.exists():
         named = (l for l in described.read_text().splitlines() if l.startswith("model name"))
         cpu = next(named, f": {cpu}").partition(":")[2].strip()
+    busy = f"{os.getloadavg()[2]:.1f}" if hasattr(os, "getloadavg") else "unknown"
     return {
         "cpu": cpu,
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         **{name: version(name) for name in ("numba", "numpy", "networkx", "simpy")},
+        "load of the last 15 minutes": busy,
     }
 
 
