@@ -1,4 +1,4 @@
-"""``python -m benchmarks.folding``: what folding alike hosts saves, and that it changes nothing.
+"""``python -m benchmarks.folding``: what simulating one of all that are alike saves, and that it changes nothing.
 
 For some machines and numbers of chips: how many chips one stands for, CPU seconds of
 the all-reduce that the library chooses, folded and whole, and whether both end at the
@@ -20,8 +20,10 @@ CASES = (
     ("hgx-h100", 1024),
     ("hgx-h100", 4096),
     ("hgx-h100", 8192),
+    ("hgx-b200", 4096),
     ("gb200-nvl72", 4096),
-    ("atlas-800t-a2", 4096),
+    ("mtt-s5000", 4096),
+    ("metax-c500", 4096),
 )
 
 SIZE = 2.0**30
