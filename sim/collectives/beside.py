@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -117,7 +117,7 @@ def merged(lanes: Sequence[Iterable[Round]]) -> Iterator[Round]:
         repeat = min(lane.round.repeat - lane.done for lane in live)
         payload = _Merged(tuple((lane.round, lane.done) for lane in live))
         known = all(r.payload is not None for r in rounds)
-        yield replace(at_once(rounds), repeat=repeat, payload=payload if known else None)
+        yield at_once(rounds, repeat=repeat, payload=payload if known else None)
         for lane in live:
             lane.done += repeat
 
@@ -158,4 +158,4 @@ def _placed(
     copies = Copies(order[None, :])
     for small in lane.rounds():
         payload = None if small.payload is None else Placed(small.payload, width, place)
-        yield replace(copies.of(small), payload=payload)
+        yield copies.of(small, payload)

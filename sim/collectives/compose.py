@@ -141,10 +141,10 @@ def embed(phase: Phase, chunks: int, order: IntArray | None = None) -> Iterator[
     made = Copies(members)
     for small in phase.schedule.rounds():
         known = small.payload is not None
-        yield replace(
-            made.of(small),
-            payload=_Embedded(small, first, width, order, made) if known else None,
-            label=f"{phase.label}: {small.label}" if phase.label else small.label,
+        yield made.of(
+            small,
+            _Embedded(small, first, width, order, made) if known else None,
+            f"{phase.label}: {small.label}" if phase.label else small.label,
         )
 
 

@@ -6,7 +6,7 @@ other, their local work, the trees of in-network ones.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +15,8 @@ from sim.schedule import FloatArray, IntArray, Payload, Round, Trees
 from topologies.errors import ScheduleError
 
 __all__ = ["Copies", "at_once", "joined"]
+
+Payloads = Callable[[int], Payload]
 
 
 class Copies:
@@ -40,18 +42,22 @@ class Copies:
         self.members = members
         self._known: dict[int, tuple[Round, Round]] = {}
 
-    def of(self, small: Round) -> Round:
-        """The copies of a round: of each part in turn those of the first set of ranks, of the next, ..."""
+    def of(self, small: Round, payload: Payloads | None = None, label: str | None = None) -> Round:
+        """The copies of a round: of each part in turn those of the first set of ranks, of the next, ...
+
+        With another payload, and another label if one is given.
+        """
+        label = small.label if label is None else label
         if small.parts is None:
-            return _in_copies(small, self.members)
+            return _in_copies(small, self.members, payload, label)
         parts = tuple(self._part(part) for part in small.parts)
-        return replace(at_once(parts), repeat=small.repeat, label=small.label, parts=parts)
+        return at_once(parts, repeat=small.repeat, payload=payload, label=label, parts=parts)
 
     def _part(self, part: Round) -> Round:
         known = self._known.get(id(part))
         if known is None:
             # The part itself is kept too, so that nobody else gets its number.
-            known = self._known[id(part)] = (part, _in_copies(part, self.members))
+            known = self._known[id(part)] = (part, _in_copies(part, self.members, None, part.label))
         return known[1]
 
     def order(self, small: Round) -> IntArray | None:
@@ -72,7 +78,7 @@ class Copies:
         )
 
 
-def _in_copies(small: Round, members: IntArray) -> Round:
+def _in_copies(small: Round, members: IntArray, payload: Payloads | None, label: str) -> Round:
     copies, m = members.shape[0], small.src.size
     after = seconds = trees = None
     if small.after is not None:
@@ -88,20 +94,32 @@ def _in_copies(small: Round, members: IntArray) -> Round:
         src=members[:, small.src].ravel(),
         dst=members[:, small.dst].ravel(),
         bytes=np.tile(small.bytes, copies),
-        payload=None,
+        payload=payload,
+        label=label,
         after=after,
         seconds=seconds,
         trees=trees,
     )
 
 
-def at_once(rounds: Sequence[Round]) -> Round:
-    """All transfers of several rounds as one round, done once; its payload is left out.
+def at_once(
+    rounds: Sequence[Round],
+    *,
+    repeat: int = 1,
+    payload: Payloads | None = None,
+    label: str | None = None,
+    parts: tuple[Round, ...] | None = None,
+) -> Round:
+    """All transfers of several rounds as one round.
 
     Parameters
     ----------
     rounds : sequence of Round
-        At least one; the label is that of the first.
+        At least one.
+    repeat, payload, label
+        Of the round; the label is that of the first if not given.
+    parts : tuple of Round, optional
+        What it is made of; by default what the rounds are made of, if any says so.
 
     Raises
     ------
@@ -119,8 +137,10 @@ def at_once(rounds: Sequence[Round]) -> Round:
         raise ScheduleError(
             f"round {first.label!r}: one lane adds while another copies; lanes must reduce together"
         )
+    label = first.label if label is None else label
+    parts = _parts(rounds) if parts is None else parts
     if len(rounds) == 1:
-        return replace(first, repeat=1, payload=None, parts=_parts(rounds))
+        return replace(first, repeat=repeat, payload=payload, label=label, parts=parts)
     if first.reduce and len({r.trees is None for r in rounds}) > 1:
         # A receiver adds to what it has; the sum of a tree replaces it.
         raise ScheduleError(f"round {first.label!r}: one lane adds in the network while another does not")
@@ -129,11 +149,13 @@ def at_once(rounds: Sequence[Round]) -> Round:
         np.concatenate([r.dst for r in rounds]),
         np.concatenate([r.bytes for r in rounds]),
         first.reduce,
-        label=first.label,
+        repeat,
+        payload,
+        label,
         after=_after(rounds),
         seconds=_seconds(rounds),
         trees=_trees(rounds),
-        parts=_parts(rounds),
+        parts=parts,
     )
 
 
