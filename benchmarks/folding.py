@@ -1,4 +1,4 @@
-"""``python -m benchmarks.folding``: what simulating one of all that are alike saves, and that it changes nothing.
+"""``python -m benchmarks.folding``: what simulating one of all alike saves, and that it changes nothing.
 
 For some machines and numbers of chips: how many chips one stands for, CPU seconds of
 the all-reduce that the library chooses, folded and whole, and whether both end at the
