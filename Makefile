@@ -14,9 +14,7 @@ help: ## say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: $(VENV)/demo.stamp ## the main job: figures and tables in out/
-	$(BIN)/chipweave run allreduce_scaling -o $(OUT)/allreduce_scaling
-	$(BIN)/chipweave run domestic_vs_global -o $(OUT)/domestic_vs_global
-	$(BIN)/chipweave run measured_overlay -o $(OUT)/measured_overlay
+	$(BIN)/chipweave run demo -o $(OUT)
 
 test: $(VENV)/test.stamp ## all tests, the short ones first
 	$(BIN)/python -m pytest -q

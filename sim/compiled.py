@@ -27,7 +27,15 @@ config: Any = numba.config
 F = TypeVar("F", bound=Callable[..., Any])
 
 #: Files whose text is compiled into kernels, relative to this folder.
-SOURCES = ("clock.py", "compiled.py", "durations.py", "transfers.py", "routing/*.py", "network/kernels/*.py")
+SOURCES = (
+    "clock.py",
+    "compiled.py",
+    "numbering.py",
+    "durations.py",
+    "transfers.py",
+    "routing/*.py",
+    "network/kernels/*.py",
+)
 
 
 def _cache_folder() -> str:

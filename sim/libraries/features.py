@@ -164,11 +164,9 @@ def _classes(
 ) -> tuple[IntArray, Classes]:
     """Class of each transfer, and what the classes are."""
     table = np.stack([kind.astype(np.float64), links, payload, adds])
-    unique, which = np.unique(table, axis=1, return_inverse=True)
-    which = which.reshape(-1)
+    unique, which = _columns(table)
     if unique.shape[1] > CLASSES:
-        unique, which = np.unique(table[:2], axis=1, return_inverse=True)
-        which = which.reshape(-1)
+        unique, which = _columns(table[:2])
         most = np.zeros((2, unique.shape[1]))
         for row, values in zip(most, (payload, adds), strict=True):
             np.maximum.at(row, which, values)
@@ -176,6 +174,20 @@ def _classes(
     count = np.bincount(which, minlength=unique.shape[1]).astype(np.float64)
     kinds = unique[0].astype(np.int64)
     return which, (kinds, unique[2].copy(), unique[1].copy(), count, unique[3].copy())
+
+
+def _columns(table: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], IntArray]:
+    """Different columns in order, and which of them each is: `np.unique` for many columns of few kinds."""
+    from sim.numbering import firsts, told_apart
+
+    which = np.zeros(table.shape[1], dtype=np.int64)
+    for row in table:
+        which = told_apart(which, row)
+    unique = table[:, firsts(which)]
+    order = np.lexsort(unique[::-1])
+    place = np.empty(order.size, dtype=np.int64)
+    place[order] = np.arange(order.size)
+    return unique[:, order], place[which]
 
 
 def _rows(
@@ -192,8 +204,9 @@ def _rows(
         each = np.bincount(link, weights=weight)
         return [(np.zeros(1, dtype=np.int64), np.array([each.max()]))]
     place = link * classes + np.repeat(which, lengths)
-    used, back = np.unique(place, return_inverse=True)
-    total = np.bincount(back.reshape(-1), weights=weight)
+    used, back = _columns(place[None, :])
+    used = used[0]
+    total = np.bincount(back, weights=weight)
     links, row = np.unique(used // classes, return_inverse=True)
     table = np.zeros((links.size, classes))
     table[row.reshape(-1), used % classes] = total

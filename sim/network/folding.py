@@ -20,7 +20,8 @@ import numpy as np
 
 from sim.network.alphabet import Alphabet, Line
 from sim.network.job import Job
-from sim.network.partition import Partition, firsts, partition
+from sim.network.partition import Partition, partition
+from sim.numbering import firsts
 from sim.parts import arriving, put_together
 from sim.routing.paths import Paths
 from sim.schedule import FloatArray, IntArray, Round

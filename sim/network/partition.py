@@ -28,7 +28,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,10 +35,11 @@ import numpy.typing as npt
 from sim.network.alphabet import Alphabet
 from sim.network.job import Job
 from sim.network.kernels import refine
+from sim.numbering import firsts, told_apart
 from sim.schedule import FloatArray, IntArray
 from sim.transfers import Loaded
 
-__all__ = ["Partition", "firsts", "partition"]
+__all__ = ["Partition", "partition"]
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -134,7 +134,7 @@ class _Graph:
         )
         sorts = alphabet.patterns()
         for values in of_itself:
-            sorts = _told_apart(sorts, values)
+            sorts = told_apart(sorts, values)
         every = np.arange(src.size)
         owner, end = [every, every], [src, dst]
         role = [np.full(src.size, SENDER), np.full(src.size, RECEIVER)]
@@ -158,31 +158,31 @@ class _Graph:
             np.repeat(every, counts),
             np.concatenate([one.paths.link for one in loaded]).astype(np.int64),
             weight,
-            _told_apart(np.zeros(weight.size, dtype=np.int64), weight),
+            told_apart(np.zeros(weight.size, dtype=np.int64), weight),
         )
 
     def begin(self) -> tuple[IntArray, IntArray, IntArray]:
         """Colours of ranks, transfers and links by themselves."""
         none = np.zeros(self.arrivals.size, dtype=np.int64)
         unused = np.zeros(self.capacity.size, dtype=np.int64)
-        return _told_apart(none, self.arrivals), self.sorts, _told_apart(unused, self.capacity)
+        return told_apart(none, self.arrivals), self.sorts, told_apart(unused, self.capacity)
 
     def split_ranks(self, ranks: IntArray, transfers: IntArray) -> IntArray:
         total: Hashes = np.zeros(ranks.size, dtype=np.uint64)
         refine.add_hashes(self.end, transfers, self.owner, self.role, 1, total)
-        return _told_apart(ranks, total)
+        return told_apart(ranks, total)
 
     def split_links(self, links: IntArray, transfers: IntArray) -> IntArray:
         total: Hashes = np.zeros(links.size, dtype=np.uint64)
         refine.add_hashes(self.passed, transfers, self.by, self.kind, 2, total)
-        return _told_apart(links, total)
+        return told_apart(links, total)
 
     def split_transfers(self, transfers: IntArray, ranks: IntArray, links: IntArray) -> IntArray:
         ends: Hashes = np.zeros(transfers.size, dtype=np.uint64)
         refine.add_hashes(self.owner, ranks, self.end, self.role, 3, ends)
         path: Hashes = np.zeros(transfers.size, dtype=np.uint64)
         refine.path_hashes(self.start, self.passed, links, self.kind, path)
-        return _told_apart(_told_apart(transfers, ends), path)
+        return told_apart(told_apart(transfers, ends), path)
 
     def equitable(self, ranks: IntArray, transfers: IntArray, links: IntArray) -> bool:
         """Compare every rank, transfer and link with the first of its colour, colour by colour."""
@@ -207,25 +207,6 @@ def _alike(colour: IntArray, index: IntArray, word: IntArray) -> bool:
     place = np.empty(index.size, dtype=np.int64)
     refine.by_index(index, np.argsort(word, kind="stable"), begin[:-1], place)
     return refine.first_unlike(begin, word[place], first[colour]) < 0
-
-
-def firsts(colour: IntArray) -> IntArray:
-    """The first item of each colour, where colours are numbered in the order in which they first come.
-
-    Examples
-    --------
-    >>> firsts(np.array([0, 0, 1, 0, 2, 1])).tolist()
-    [0, 2, 4]
-    """
-    return np.flatnonzero(np.diff(np.maximum.accumulate(colour), prepend=-1))
-
-
-def _told_apart(colour: IntArray, value: npt.NDArray[Any]) -> IntArray:
-    """New colours: the same for those whose colour and value are the same."""
-    bits = value.astype(np.int64) if value.dtype.itemsize < 8 else np.ascontiguousarray(value).view(np.int64)
-    found = np.empty(colour.size, dtype=np.int64)
-    refine.number(colour, bits, np.full(2 << colour.size.bit_length(), -1, dtype=np.int64), found)
-    return found
 
 
 def _count(colour: IntArray) -> int:

@@ -15,12 +15,13 @@ import pytest
 
 import sim
 import topologies
-from scenarios import allreduce_scaling, collectives_table, domestic_vs_global, measured_overlay
+from scenarios import allreduce_scaling, collectives_table, demo, domestic_vs_global, measured_overlay
 from scenarios.pages import marked
 from scenarios.survey import Survey, survey
 from scenarios.upgrades import upgrades
 from sim.collectives import algorithms, kinds
 from sim.sensitivity import SCALE_OUT, SCALE_UP, best, changed, tiers
+from topologies.errors import OutputError
 from topologies.graph import link_bandwidth, link_latency
 
 Call = Callable[..., Any]
@@ -370,3 +371,16 @@ class TestCollectivesTable:
         assert done.code == 2
         assert done.err.count("\n") == 1
         assert says in done.err
+
+
+def test_the_main_job_is_three_scenarios_each_in_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which scenarios, with which options: what they do themselves is tested above."""
+    asked: list[list[str]] = []
+    for module in (allreduce_scaling, domestic_vs_global, measured_overlay):
+        monkeypatch.setattr(module, "main", asked.append)
+    assert demo.main(["-o", str(tmp_path), "-q"]) == 0
+    assert asked == [["-o", str(tmp_path / name), "-q"] for name in demo.NAMES]
+    with pytest.raises(OutputError):
+        demo.main(["-o", "/proc/nowhere"])

@@ -17,7 +17,8 @@ from sim import collectives
 from sim.network.alphabet import Alphabet
 from sim.network.job import Job
 from sim.network.kernels import refine
-from sim.network.partition import Partition, _Graph, firsts, partition
+from sim.network.partition import Partition, _Graph, partition
+from sim.numbering import firsts, number
 from sim.routing import Router
 from sim.transfers import Free, Loaded
 from tests.sim.strategies import graphs, jobs
@@ -53,9 +54,9 @@ def twin(
     ends: list[list[tuple[int, str]]] = []
     paths: list[list[tuple[int, float]]] = []
     where: list[list[int]] = [[] for _ in alphabet.parts]
-    for number, line in enumerate(alphabet.lines):
+    for step, line in enumerate(alphabet.lines):
         for part in line.parts:
-            where[part].append(number)
+            where[part].append(step)
     for part, one in enumerate(loaded):
         for i in range(one.round.src.size):
             alone = (
@@ -176,7 +177,7 @@ def test_numbering_by_first_appearance(pairs: list[tuple[int, int]]) -> None:
     colour, value = (np.array([pair[i] for pair in pairs], dtype=np.int64) for i in (0, 1))
     found = np.empty(len(pairs), dtype=np.int64)
     table = np.full(2 << len(pairs).bit_length(), -1, dtype=np.int64)
-    count = refine.number(colour, value, table, found)
+    count = number(colour, value, table, found)
     assert found.tolist() == numbered(pairs) and count == len(set(pairs))
     assert firsts(found).tolist() == [pairs.index(pair) for pair in dict.fromkeys(pairs)]
 

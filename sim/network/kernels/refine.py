@@ -12,46 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sim.compiled import compiled, inlined
+from sim.compiled import compiled
+from sim.numbering import mixed
 
-__all__ = ["add_hashes", "by_index", "first_unlike", "number", "path_hashes"]
+__all__ = ["add_hashes", "by_index", "first_unlike", "path_hashes"]
 
 Array = npt.NDArray[Any]
-
-
-@inlined
-def mixed(x: Any) -> Any:
-    """The finaliser of splitmix64 (Steele, Lea and Flood 2014): every bit depends on every bit."""
-    x = x + np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
-
-
-@compiled
-def number(colour: Array, value: Array, table: Array, found: Array) -> int:
-    """Number the different pairs (colour[i], value[i]) in the order in which they first come.
-
-    ``table`` is one of -1, longer than there are items by half at least and a power of
-    two: open addressing, linear probing; a place holds the first item with its pair.
-    Returns how many different pairs there are.
-    """
-    last = table.size - 1
-    count = 0
-    for i in range(colour.size):
-        place = np.int64(mixed(mixed(np.uint64(colour[i])) ^ np.uint64(value[i])) & np.uint64(last))
-        while True:
-            j = table[place]
-            if j < 0:
-                table[place] = i
-                found[i] = count
-                count += 1
-                break
-            if colour[j] == colour[i] and value[j] == value[i]:
-                found[i] = found[j]
-                break
-            place = (place + 1) & last
-    return count
 
 
 @compiled
