@@ -15,8 +15,8 @@ __all__ = ["GB", "bandwidth_axis", "binary_ticks", "chips_axis", "collective_nam
 
 #: nccl-tests and data sheets count bandwidth in thousands.
 GB = 1e9
-#: "16,384" and "256 MiB" take half an inch at 9 points, and need air.
-INCHES_PER_LABEL = 0.7
+#: "16,384" and "256 MiB" take up to half an inch at 9 points, and need air.
+INCHES_PER_LABEL = 0.6
 
 
 #: Octaves between ticks. Sizes: so that KiB, MiB and GiB come out round; chips: 8, 64, 512, ...
