@@ -265,6 +265,11 @@ class Request:
                 given["dims"] = self.dims
             self._lay(name, given)
             reason = self._reason(name, given)
+            if reason is None and "groups" in given and collectives.uses_network(self.kind, name):
+                reason = self._torn()
+                if reason is not None:
+                    refusals.append(reason)
+                    continue
             if reason is not None and "groups" not in self.options and given.pop("groups", None) is not None:
                 # What the graph groups unevenly, an algorithm may do without groups.
                 reason = reason if self._reason(name, given) is not None else None
@@ -286,6 +291,19 @@ class Request:
         fabric = self.router.fabric
         known = [p[self.nodes] for p in (fabric.domain, fabric.host) if (p[self.nodes] >= 0).all()]
         return any(np.unique(place).size == 1 for place in known)
+
+    def _torn(self) -> str | None:
+        """Why the switches of the scale-up domains cannot serve groups of ours that are parts of domains."""
+        domain = self.router.fabric.domain[self.nodes]
+        if "groups" in self.options or self.groups is None or (domain < 0).any():
+            return None
+        sizes = np.unique(domain, return_counts=True)[1]
+        if sizes.size < 2 or sizes.min() == sizes.max():
+            return None
+        return (
+            f"needs scale-up domains of equal size, but they hold {sizes.min()} to {sizes.max()} of the "
+            f"{self.ranks} ranks; take a number of chips that fills them alike, or give groups"
+        )
 
     def _does(self, form: Mapping[str, Any]) -> bool:
         return "kinds" not in form or self.kind in form["kinds"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 
 import sim
@@ -311,3 +312,18 @@ def test_nccls_tree_is_chains_and_two_trees() -> None:
     want = 6.8e-6 + 2 * (3 * (0.6e-6 - 0.3e-6 + inside) + 2 * (5.0e-6 - 1.8e-6 + between))
     assert run.time == pytest.approx(want, rel=1e-3)
     run.plan.schedule.check()
+
+
+def test_switches_serve_whole_domains_alike() -> None:
+    """A domain of 72 that is partly filled: no sums by its switches over hosts of four instead."""
+    fabric = sim.compile_fabric(topologies.machine("gb200-nvl72", chips=128))
+    with pytest.raises(
+        ScheduleError, match="scale-up domains of equal size, but they hold 56 to 72 of the 128"
+    ):
+        sim.all_reduce(fabric, "64 MiB", algorithm="nvls_tree")
+    chosen = sim.all_reduce(fabric, "64 MiB").algorithm
+    assert chosen not in ("nvls", "nvls_tree")
+    own = np.arange(128) // 4
+    assert sim.all_reduce(fabric, "64 MiB", algorithm="nvls_tree", groups=own).algorithm == "nvls_tree"
+    even = topologies.machine("gb200-nvl72", chips=144)
+    assert sim.all_reduce(even, "64 MiB", algorithm="nvls_tree").algorithm == "nvls_tree"
