@@ -30,6 +30,8 @@ PAGE = ROOT / "docs" / "performance.md"
 PICTURE = ROOT / "docs" / "img" / "growth.png"
 #: What the points of the growth figure are asked for by.
 GROWN = "growth"
+#: And what the first run costs.
+COLD = "cold"
 
 RESULTS = Path(__file__).parent / "results.json"
 
@@ -51,16 +53,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--write", action="store_true", help="write these rows to the docs, too")
     arguments = parser.parse_args(argv)
     if arguments.list:
-        print("\n".join([*(one.name for one in ROWS), GROWN]))
+        print("\n".join([*(one.name for one in ROWS), GROWN, COLD]))
         return 0
     try:
-        names = arguments.names or [*(one.name for one in ROWS), GROWN]
-        measured = _measure([row(name) for name in names if name != GROWN], arguments.runs)
+        names = arguments.names or [*(one.name for one in ROWS), GROWN, COLD]
+        measured = _measure([row(name) for name in names if name not in (GROWN, COLD)], arguments.runs)
         points = [apart("growth", ranks, runs=arguments.runs) for ranks in GROWTH] if GROWN in names else []
         table = [cells(one, m) for one, m in measured]
         print(text([*table, _growth(points)] if points else table))
+        starts = cold_start() if COLD in names else None
+        if starts is not None:
+            print(
+                "\n".join(
+                    f"{step}: {a:.2f} s, then {b:.2f} s" for step, a, b in zip(STEPS, *starts, strict=True)
+                )
+            )
         if arguments.write or not arguments.names:
-            _write(measured, points, None if arguments.names else cold_start())
+            _write(measured, points, starts)
     except ChipweaveError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
