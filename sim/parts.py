@@ -20,8 +20,8 @@ import numpy as np
 
 from sim.clock import LATEST, PS_PER_SECOND
 from sim.routing.paths import Paths
-from sim.schedule import FloatArray, IntArray, Payload, Round
-from sim.waits import Waits
+from sim.schedule import FloatArray, Payload, Round
+from sim.waits import Waits, offsets_of
 from topologies.errors import CapacityError
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _paths(parts: Sequence[Paths]) -> Paths:
     """Paths of several sets of transfers one after the other."""
     lengths = [np.diff(one.start) for one in parts]
     return Paths(
-        _offsets(np.concatenate(lengths)),
+        offsets_of(np.concatenate(lengths)),
         np.concatenate([one.link for one in parts]),
         np.concatenate([one.weight for one in parts]),
         np.concatenate([one.latency_ps for one in parts]),
@@ -129,12 +129,7 @@ def _waits(parts: Sequence[Loaded]) -> Waits | None:
         else:
             counts.append(np.diff(one.waits.ends[0]))
             ranks.append(one.waits.ends[1])
-    ends: Payload = _offsets(np.concatenate(counts)), np.concatenate(ranks)
+    ends: Payload = offsets_of(np.concatenate(counts)), np.concatenate(ranks)
     m = ends[0].size - 1
     none: Payload = np.zeros(m + 1, dtype=np.int64), np.zeros(0, dtype=np.int64)
     return Waits(ends, none, none, np.arange(m))
-
-
-def _offsets(counts: IntArray) -> IntArray:
-    offsets: IntArray = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)])
-    return offsets

@@ -13,7 +13,7 @@ import numpy as np
 from sim.schedule import IntArray, Payload, Round
 from topologies.errors import ScheduleError
 
-__all__ = ["Waits", "ranges", "waits_of"]
+__all__ = ["Waits", "offsets_of", "ranges", "waits_of"]
 
 #: Transfers of a circle that the message names.
 CIRCLE = 4
@@ -65,7 +65,7 @@ def waits_of(round_: Round) -> Waits | None:
     pairs = np.unique(
         np.concatenate([o.ravel() for o in owner]) * over + np.concatenate([e.ravel() for e in ends])
     )
-    at = _offsets(np.bincount(pairs // over, minlength=m))
+    at = offsets_of(np.bincount(pairs // over, minlength=m))
     none = np.zeros(m + 1, dtype=np.int64), np.zeros(0, dtype=np.int64)
     before = none if round_.after is None else round_.after
     if before[1].size and (before[1].min() < 0 or before[1].max() >= m):
@@ -73,7 +73,7 @@ def waits_of(round_: Round) -> Waits | None:
         raise ScheduleError(f"round {round_.label!r}: a transfer waits for {stray}, which is none of its {m}")
     waiting = np.repeat(np.arange(m), np.diff(before[0]))
     by_first = np.argsort(before[1], kind="stable")
-    behind = _offsets(np.bincount(before[1], minlength=m)), waiting[by_first]
+    behind = offsets_of(np.bincount(before[1], minlength=m)), waiting[by_first]
     return Waits((at, pairs % over), before, behind, _in_order(round_, before, behind))
 
 
@@ -122,6 +122,13 @@ def ranges(first: IntArray, count: IntArray) -> IntArray:
     return found
 
 
-def _offsets(counts: IntArray) -> IntArray:
+def offsets_of(counts: IntArray) -> IntArray:
+    """Where each of several stretches of these lengths begins, one after the other, and where the last ends.
+
+    Examples
+    --------
+    >>> offsets_of(np.array([2, 0, 3])).tolist()
+    [0, 2, 2, 5]
+    """
     offsets: IntArray = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)])
     return offsets

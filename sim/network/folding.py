@@ -26,7 +26,7 @@ from sim.parts import arriving, put_together
 from sim.routing.paths import Paths
 from sim.schedule import FloatArray, IntArray, Round
 from sim.transfers import Loaded, TransferCosts
-from sim.waits import Waits, ranges
+from sim.waits import Waits, offsets_of, ranges
 
 __all__ = ["Folded", "fold"]
 
@@ -124,7 +124,7 @@ def _quotients(loaded: list[Loaded], found: Partition) -> list[tuple[Loaded, Int
         here = np.flatnonzero(kept[starts[i] : starts[i + 1]])
         colour = found.transfer[starts[i] + here]
         entries = ranges(start[colour], np.diff(start)[colour])
-        begin = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(np.diff(start)[colour])])
+        begin = offsets_of(np.diff(start)[colour])
         held = Paths(
             begin, link[entries].astype(np.int32), weight[entries], one.paths.latency_ps[here],
             one.paths.outside[here],

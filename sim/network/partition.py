@@ -38,6 +38,7 @@ from sim.network.kernels import refine
 from sim.numbering import firsts, told_apart
 from sim.schedule import FloatArray, IntArray
 from sim.transfers import Loaded
+from sim.waits import offsets_of
 
 __all__ = ["Partition", "partition"]
 
@@ -154,7 +155,7 @@ class _Graph:
             np.concatenate(owner),
             np.concatenate(end),
             np.concatenate(role),
-            np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)]),
+            offsets_of(counts),
             np.repeat(every, counts),
             np.concatenate([one.paths.link for one in loaded]).astype(np.int64),
             weight,
