@@ -374,6 +374,7 @@ class EventLoop:
         self._fitted = asked
         s, transfers = self.state, size["transfer"]
         rows = max(2, transfers) if reducing or s.row.shape[0] > 1 else 1
+        saved = max(watched, s.saved_transfers.shape[0]) if rows > 1 else 0
         fans = max(2, transfers) if fanned or s.fans.shape[0] > 1 else 1
         queue = min(self.fabric.links, size["entry"]) + transfers
         wanted = {
@@ -382,9 +383,11 @@ class EventLoop:
             "rounds": size["round"], "starts": size["row"], "parts": size["part"], "jobs": jobs,
             "changed": 2 * transfers + 64, "queue_key": queue, "queue_what": queue, "row": rows,
             "fans": fans, "fanned": size["fan"], "saved_transfers": watched, "saved_flows": watched,
-            "saved_ranks": ranks, "saved_account": ranks,
+            "saved_ranks": ranks, "saved_account": ranks, "saved_row": saved,
         }  # fmt: skip
         longer = {n: _longer(getattr(s, n), k) for n, k in wanted.items() if getattr(s, n).shape[0] < k}
+        if "row" in longer:
+            s.counters[state.SAVED_ROUND] = -1  # was remembered without these rows
         if longer:
             self.state = s._replace(**longer)
 

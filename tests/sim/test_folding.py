@@ -114,7 +114,6 @@ def test_receivers_that_take_time_to_add(machine: str, algorithm: str) -> None:
     assert folded_by[0] > 1
 
 
-@pytest.mark.xfail(strict=True, reason="a jump leaves the account of what is being added where it was")
 def test_jumps_keep_the_account_of_what_is_being_added() -> None:
     slow = library("nccl").with_parameters({"protocol.ll128.reduce_rate": "300 GB/s"})
     graph = topologies.machine("hgx-h100", chips=32)

@@ -75,6 +75,9 @@ def save(s: State, watched: Int) -> None:
             s.saved_transfers[j, c] = s.transfers[f, c]
         for c in range(s.flows.shape[1]):
             s.saved_flows[j, c] = s.flows[f, c]
+        if s.row.shape[0] > 1:
+            for c in range(s.row.shape[1]):
+                s.saved_row[j, c] = s.row[f, c]
 
 
 @lean
@@ -161,6 +164,10 @@ def jump(s: State, watched: Int, until: Int) -> bool:
             s.transfers[f, ANCHOR] += n * span
             if s.transfers[f, END] >= 0:
                 s.transfers[f, END] += n * span
+        # Read by whoever waits for this transfer's end or for what it adds.
+        if s.row.shape[0] > 1:
+            for c in range(s.row.shape[1]):
+                s.row[f, c] += n * (s.row[f, c] - s.saved_row[j, c])
     s.rounds[q, LEFT] -= through
     s.counters[THROUGH] += through
     s.counters[NOW] += n * span

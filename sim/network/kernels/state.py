@@ -142,6 +142,7 @@ class State(NamedTuple):
     saved_account: IntArray
     saved_transfers: IntArray
     saved_flows: FloatArray
+    saved_row: IntArray
     log: IntArray
     log_rate: FloatArray
 
@@ -191,6 +192,7 @@ def new_state(capacity: FloatArray, columns: int) -> State:
         saved_account=whole(0, columns),
         saved_transfers=whole(0, 19),
         saved_flows=np.zeros((0, 7)),
+        saved_row=whole(0, columns),
         log=whole(0, 5),
         log_rate=np.zeros(0),
     )
