@@ -1,4 +1,4 @@
-"""Compiled path finding: climbing, shortest paths, dimension order.
+"""Compiled path finding: climbing, dimension order.
 
 All kernels append the links of transfer after transfer to ``link`` and
 ``weight`` and note where each begins; a transfer for which they find no path
@@ -11,14 +11,11 @@ from typing import Any
 
 import numpy.typing as npt
 
-from sim.compiled import compiled, inlined
+from sim.compiled import compiled
 
-__all__ = ["climb", "copy_pieces", "dimension_order", "shortest"]
+__all__ = ["climb", "copy_pieces", "dimension_order"]
 
 Array = npt.NDArray[Any]
-
-#: Links that a search is spared at most where there is a single way: bridge, NIC, leaf.
-LONGEST = 8
 
 
 @compiled
@@ -138,147 +135,6 @@ def climb(
                     weight[at] = weight[e]
                     at += 1
     begin[src.size] = at
-    return at
-
-
-@inlined
-def only_way(
-    v: Any, came: Any, s: Any, zone: Array, transit: Array, in_start: Array, in_link: Array, tail: Array
-) -> Any:
-    """The only link by which a path from ``s`` can enter v, other than from ``came``; -1 if not one."""
-    found = -1
-    for e in range(in_start[v], in_start[v + 1]):
-        u = tail[in_link[e]]
-        if u != came and zone[u] == zone[v] and (transit[u] or u == s):
-            if found >= 0:
-                return -1
-            found = in_link[e]
-    if found >= 0 and not transit[tail[found]]:
-        return -1
-    return found
-
-
-@compiled
-def shortest(
-    order: Array,
-    src: Array,
-    dst: Array,
-    zone: Array,
-    transit: Array,
-    cost: Array,
-    in_start: Array,
-    in_link: Array,
-    tail: Array,
-    out_start: Array,
-    out_link: Array,
-    head: Array,
-    address: Array,
-    latency: Array,
-    distance: Array,
-    known: Array,
-    queue: Array,
-    waiting: Array,
-    link: Array,
-    piece: Array,
-    length: Array,
-    delay: Array,
-) -> int:
-    """Paths of least cost; equal choices by the destination's digits.
-
-    A link costs 1, or more than any path of such links, so that those are counted
-    first. One search a destination (one that can be entered in a single way is searched
-    for from where the ways part, so that all chips under one switch share it), backwards
-    over links into nodes of the destination's zone; only ``transit`` nodes are passed.
-    The queue is first in, first out: breadth first where all links cost 1, and
-    where a cheaper way to a node turns up later it is queued again (Moore 1959).
-    ``order`` sorts the transfers by destination. ``distance`` must be -1 everywhere
-    and is left so, as must ``waiting`` be false.
-
-    Returns the number of entries written, or -1 - needed if ``link`` is too short.
-    """
-    at = 0
-    reached = 0
-    target = -1
-    for o in range(order.size):
-        i = order[o]
-        s, d = src[i], dst[i]
-        goal, came, single = d, -1, 0
-        while goal != s and single < LONGEST:
-            l = only_way(goal, came, s, zone, transit, in_start, in_link, tail)
-            if l < 0:
-                break
-            goal, came = tail[l], goal
-            single += 1
-        if goal != target:
-            for q in range(reached):
-                distance[known[q]] = -1
-            target = goal
-            distance[goal] = 0
-            known[0] = queue[0] = goal
-            reached, first, queued = 1, 0, 1
-            while queued > 0:
-                v = queue[first]
-                first = (first + 1) % queue.size
-                queued -= 1
-                waiting[v] = False
-                if v != goal and not transit[v]:
-                    continue
-                for e in range(in_start[v], in_start[v + 1]):
-                    u = tail[in_link[e]]
-                    if zone[u] != zone[goal]:
-                        continue
-                    through = distance[v] + cost[in_link[e]]
-                    if distance[u] < 0:
-                        known[reached] = u
-                        reached += 1
-                    elif distance[u] <= through:
-                        continue
-                    distance[u] = through
-                    if not waiting[u]:
-                        waiting[u] = True
-                        queue[(first + queued) % queue.size] = u
-                        queued += 1
-        piece[i] = at
-        length[i] = 0
-        if distance[s] < 0:
-            continue
-        hops = distance[s] % (distance.size + 1) + single
-        if at + hops > link.size:
-            for q in range(reached):
-                distance[known[q]] = -1
-            return int(-1 - (at + hops))
-        v = s
-        stride = 1
-        lag = 0
-        while v != goal:
-            n = 0
-            for e in range(out_start[v], out_start[v + 1]):
-                w = head[out_link[e]]
-                if distance[w] == distance[v] - cost[out_link[e]] and (w == goal or transit[w]):
-                    n += 1
-            pick = (address[d] // stride) % n
-            for e in range(out_start[v], out_start[v + 1]):
-                w = head[out_link[e]]
-                if distance[w] == distance[v] - cost[out_link[e]] and (w == goal or transit[w]):
-                    if pick == 0:
-                        link[at] = out_link[e]
-                        at += 1
-                        lag += latency[out_link[e]]
-                        v = w
-                        break
-                    pick -= 1
-            stride *= n
-        v, came = d, -1
-        for j in range(single):
-            l = only_way(v, came, s, zone, transit, in_start, in_link, tail)
-            link[at + single - 1 - j] = l
-            lag += latency[l]
-            v, came = tail[l], v
-        at += single
-        length[i] = hops
-        delay[i] = lag
-    for q in range(reached):
-        distance[known[q]] = -1
     return at
 
 

@@ -7,11 +7,11 @@ domain, else their host, else the scale-out fabric (docs/design.md).
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from sim.fabric import Fabric
 from sim.routing.bundles import Bundles
-from sim.routing.paths import Paths, merge
+from sim.routing.paths import Bools, Paths, merge
+from sim.routing.shortest import ShortestPaths
 from sim.schedule import IntArray, Payload
 from topologies.errors import RouteError, nearest
 
@@ -21,9 +21,6 @@ __all__ = ["ROUTINGS", "Router"]
 #: digits; ``ecmp`` is another name for it; ``minimal`` (dragonfly) counts links
 #: between pods first (Kim et al., ISCA 2008: one where one suffices).
 ROUTINGS = ("up_down", "dimension_order", "shortest", "minimal", "ecmp")
-
-Ints = npt.NDArray[np.int32]
-Bools = npt.NDArray[np.bool_]
 
 
 class _Climber:
@@ -100,7 +97,6 @@ class Router:
         self.address = fabric.address()
         self._climbers: dict[bool, _Climber] = {}
         self._domains = bool((fabric.domain >= 0).any())
-        self._in: tuple[IntArray, Ints] | None = None
         self.bundles = Bundles.of(fabric)
         if routing == "up_down" and (fabric.level[fabric.rank_nodes] < 0).any():
             raise RouteError(f"routing 'up_down' needs a level on every node; {fabric.name} has none")
@@ -188,7 +184,8 @@ class Router:
             which = self._keep(parts, which, self._climbers[inside].paths(self.fabric, self.address, s, d))
         if which.size:
             s, d = np.ascontiguousarray(src[which]), np.ascontiguousarray(dst[which])
-            which = self._keep(parts, which, self._shortest(s, d, scope, routing))
+            finder = ShortestPaths.of(self.fabric, scope, routing == "minimal")
+            which = self._keep(parts, which, finder.paths(self.address, s, d))
         return which
 
     @staticmethod
@@ -203,52 +200,6 @@ class Router:
             kept = Paths(start, paths.link, paths.weight, paths.latency_ps[found], paths.outside[found])
             parts.append((which[found], kept))
         return which[~found]
-
-    def _shortest(self, src: IntArray, dst: IntArray, scope: str, routing: str) -> Paths:
-        from sim.routing import kernels
-
-        f = self.fabric
-        if self._in is None:
-            order = np.lexsort((np.arange(f.links), f.tail, f.head)).astype(np.int32)
-            start = np.zeros(len(f.nodes) + 1, dtype=np.int64)
-            np.cumsum(np.bincount(f.head, minlength=len(f.nodes)), out=start[1:])
-            self._in = (start, order)
-        nodes = len(f.nodes)
-        chip = f.kind == 0
-        if scope == "domain":
-            zone, transit = f.domain, np.ones(nodes, dtype=np.bool_)
-        elif scope == "host":
-            zone, transit = f.host, ~chip & (f.domain < 0)
-        else:
-            zone, transit = np.zeros(nodes, dtype=np.int32), f.domain < 0
-        apart = np.zeros(f.links, dtype=np.bool_)
-        if routing == "minimal":
-            from_pod, to_pod = f.pod[f.tail], f.pod[f.head]
-            apart = (from_pod >= 0) & (to_pod >= 0) & (from_pod != to_pod)
-        by_destination = np.argsort(dst, kind="stable")
-        room = 16 * src.size
-        while True:
-            link = np.empty(room, dtype=np.int32)
-            piece, length, delay = (np.zeros(src.size, dtype=np.int64) for _ in range(3))
-            used = kernels.shortest(
-                by_destination, src, dst, zone, transit, np.where(apart, nodes + 2, 1), self._in[0],
-                self._in[1], f.tail, f.out_start, f.out_link, f.head, self.address, f.latency_ps,
-                np.full(nodes, -1, dtype=np.int64), np.empty(nodes, dtype=np.int64),
-                np.empty(nodes, dtype=np.int64), np.zeros(nodes, dtype=np.bool_), link, piece, length, delay,
-            )  # fmt: skip
-            if used >= 0:
-                break
-            room = max(2 * room, -used)
-        start = np.zeros(src.size + 1, dtype=np.int64)
-        np.cumsum(length, out=start[1:])
-        within = np.arange(int(start[-1])) - np.repeat(start[:-1], length)
-        return Paths(
-            start,
-            link[np.repeat(piece, length) + within],
-            np.ones(int(start[-1])),
-            delay,
-            np.zeros(src.size, dtype=np.bool_),
-        )
 
     def _dimension_order(self, src: IntArray, dst: IntArray) -> Paths:
         from sim.routing import kernels
