@@ -279,6 +279,41 @@ def test_minimal_counts_links_between_pods_first(pods: int, size: int, data: st.
         assert sum(cost(a, b, {}) for a, b in pairwise(passed)) == least
 
 
+@given(st.integers(1, 4), st.integers(1, 3), st.data())
+@settings(max_examples=150)
+def test_dead_ends_at_either_end(pods: int, size: int, data: st.DataObject) -> None:
+    """Several NICs a chip, several chips a NIC: as Dijkstra finds it, and again from what was kept."""
+    switches = [(pod, s) for pod in range(pods) for s in range(size)]
+    graph = nx.Graph(routing="minimal")
+    graph.add_nodes_from((str(s), {"kind": "switch", "pod": s[0]}) for s in switches)
+    more = data.draw(st.lists(st.tuples(*[st.sampled_from(switches)] * 2), max_size=8))
+    graph.add_edges_from(((str(a), str(b)) for a, b in [*pairwise(switches), *more] if a != b), **LINK)
+    nics = [f"nic{i}" for i in range(data.draw(st.integers(1, 5)))]
+    graph.add_nodes_from(nics, kind="nic")
+    graph.add_edges_from(((nic, str(data.draw(st.sampled_from(switches)))) for nic in nics), **LINK)
+    apart = data.draw(st.booleans())
+    for chip in range(data.draw(st.integers(2, 5))):
+        # Chips of a scale-up domain do not pass on what is not theirs.
+        graph.add_node(chip, kind="chip", **({"domain": chip} if apart else {}))
+        ways = data.draw(st.lists(st.sampled_from([*nics, *map(str, switches)]), min_size=1, max_size=3))
+        graph.add_edges_from(((chip, way) for way in ways), **LINK)
+    fabric, paths, pairs = route(graph)
+    assert_valid(fabric, paths, pairs)
+
+    def cost(a: Any, b: Any, _: Any) -> int:
+        between = {graph.nodes[n].get("pod") for n in (a, b)} - {None}
+        return 1000 if len(between) == 2 else 1
+
+    for i, (s, d) in enumerate(pairs):
+        ends = {fabric.nodes[s], fabric.nodes[d]}
+        others = [n for n, domain in graph.nodes(data="domain") if domain is not None and n not in ends]
+        within = nx.restricted_view(graph, others, [])
+        least = nx.dijkstra_path_length(within, fabric.nodes[s], fabric.nodes[d], weight=cost)
+        assert sum(cost(a, b, {}) for a, b in pairwise(nodes_of(fabric, paths, i))) == least
+        again = Router(fabric).route(np.array([s]), np.array([d]))
+        assert links_of(again, 0) == links_of(paths, i)
+
+
 # ---------------------------------------------------------------- scopes: domain, host, scale-out
 
 
