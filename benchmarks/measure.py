@@ -35,17 +35,20 @@ class Measured:
     family, ranks
         What was measured, and at which size.
     seconds, cpu : float
-        Medians of wall and CPU time from the subject to the answer.
+        Medians of wall and CPU time from the subject to the answer; CPU of all processes.
     fastest : float
         Shortest wall time.
     runs : int
         How often it was timed, after the warm-up.
     megabytes : float
-        Peak resident memory of the process (1e6 bytes), interpreter and libraries included.
+        Peak resident memory of the process (1e6 bytes), interpreter and libraries included;
+        of the largest, where there are several.
     answer, oracle : float
         Simulated seconds, or points of a sweep.
     cost : dict
         Counters of the last run.
+    processes : int
+        How many worked.
     """
 
     family: str
@@ -58,14 +61,16 @@ class Measured:
     answer: float
     oracle: float
     cost: dict[str, int] = field(default_factory=dict)
+    processes: int = 1
 
     @property
     def time(self) -> float:
-        """Seconds on a machine of its own: CPU time, or wall time where several threads work.
+        """Seconds on a machine of its own: the CPU time of one process, the wall time of several.
 
-        The rest of the wall time belongs to other processes; nothing here waits.
+        What one process lacks in CPU time belongs to others on the machine, as nothing here
+        waits. Of several nobody can tell when the last would have ended without them.
         """
-        return min(self.seconds, self.cpu)
+        return self.seconds if self.processes > 1 else min(self.seconds, self.cpu)
 
     def to_json(self) -> dict[str, Any]:
         """As a dict that JSON can hold: None for what is not a number."""
@@ -114,7 +119,7 @@ def here(name: str, ranks: int, *, runs: int = RUNS) -> Measured:
         timed.append(_timed(family, subject))
     walls = [wall for wall, _, _ in timed]
     answer = timed[-1][2]
-    peak = peak_megabytes()
+    peak = peak_megabytes() if answer.processes == 1 else max(peak_megabytes(), _peak_of_ended())
     return Measured(
         family=name,
         ranks=ranks,
@@ -126,14 +131,21 @@ def here(name: str, ranks: int, *, runs: int = RUNS) -> Measured:
         answer=answer.value,
         oracle=family.oracle(subject),
         cost=answer.cost,
+        processes=answer.processes,
     )
 
 
 def _timed(family: Family, subject: Any) -> tuple[float, float, Answer]:
-    """Wall time, CPU time and answer of a work."""
-    wall, cpu = time.perf_counter(), time.process_time()
+    """Wall time, CPU time and answer of a work; CPU of this process and of those that have ended."""
+    wall, cpu = time.perf_counter(), _cpu()
     answer = family.work(subject)
-    return time.perf_counter() - wall, time.process_time() - cpu, answer
+    return time.perf_counter() - wall, _cpu() - cpu, answer
+
+
+def _cpu() -> float:
+    """CPU seconds of this process and of those it has started and seen end."""
+    spent = os.times()
+    return time.process_time() + spent.children_user + spent.children_system
 
 
 def apart(name: str, ranks: int, *, runs: int = RUNS) -> Measured:
@@ -171,8 +183,18 @@ def peak_megabytes() -> float:
         return int(line.split()[1]) * 1024 / 1e6
     import resource
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak * (1 if sys.platform == "darwin" else 1024) / 1e6
+    return _megabytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def _peak_of_ended() -> float:
+    """The most that one of the processes held that this one has started and seen end, 1e6 bytes."""
+    import resource
+
+    return _megabytes(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+
+
+def _megabytes(resident: int) -> float:
+    return resident * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 
 if __name__ == "__main__":

@@ -19,6 +19,9 @@ GIB = 2.0**30
 #: Seconds between the starts of two jobs.
 APART = 1e-3
 
+#: Processes of the sweep, as many as its target allows cores.
+CORES = 2
+
 #: Machines of the sweep: half of them domestic; each can be built of 8, 16, ... 16,384 chips.
 SWEPT = (
     "atlas-800t-a2", "atlas-950", "atlas-950-8192", "cloudmatrix384", "longcat-pod", "metax-c500",
@@ -31,11 +34,13 @@ SWEPT = (
 class Answer:
     """What a work gave: seconds of simulated time (points, for a sweep), and what it cost.
 
-    ``cost`` holds the counters of `sim.network.job.Cost`.
+    ``cost`` holds the counters of `sim.network.job.Cost`. ``processes`` is how many worked;
+    those that the work has started have ended when it is done.
     """
 
     value: float
     cost: dict[str, int]
+    processes: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +118,20 @@ def _crossing_without_jumps(graph: Any) -> float:
 
 
 def _sweep(largest: int) -> Answer:
-    """Points of 16 machines x 8, 16, ... chips x 3 sizes, graphs included."""
-    import sim
+    """Points of 16 machines x 8, 16, ... chips x 3 sizes, graphs included, as scenarios make them."""
+    from scenarios import processes
+    from scenarios.survey import SERIAL_CHIPS, Survey, survey
 
-    chips = [8 << k for k in range((largest // 8).bit_length())]
-    table = sim.scaling(list(SWEPT), chips, ["1 MiB", "64 MiB", "1 GiB"])
+    chips = tuple(8 << k for k in range((largest // 8).bit_length()))
+    asked = Survey(SWEPT, chips, (MIB, 64 * MIB, GIB), ("nominal",))
+    workers = CORES if largest > SERIAL_CHIPS else 1
+    table = survey(asked, workers=workers)
+    # Ended here, so that what they have cost is known.
+    processes.end()
     if not (table["time"] >= table["lower_bound"] * (1 - 1e-9)).all():
         first = table[table["time"] < table["lower_bound"] * (1 - 1e-9)].iloc[0]
         raise SimulationError(f"sweep: {first['machine']} at {first['chips']} chips beats its lower bound")
-    return Answer(float(len(table)), {})
+    return Answer(float(len(table)), {}, workers)
 
 
 def _points(largest: int) -> float:

@@ -6,16 +6,18 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from functools import cache
 from multiprocessing import get_context
 from typing import TypeVar
 
 from topologies.errors import SimulationError
 
-__all__ = ["processors", "spread"]
+__all__ = ["end", "processors", "spread"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+#: By the number of their processes.
+_POOLS: dict[int, ProcessPoolExecutor] = {}
 
 
 def processors() -> int:
@@ -72,8 +74,16 @@ def spread(
             future.cancel()
 
 
-@cache
+def end() -> None:
+    """End the processes; the next question starts new ones."""
+    for pool in _POOLS.values():
+        pool.shutdown(cancel_futures=True)
+    _POOLS.clear()
+
+
 def _pool(workers: int) -> ProcessPoolExecutor:
     """Processes that live until this one ends: what they have imported serves the next question."""
-    # Spawned: a progress bar's thread must not be forked.
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    if workers not in _POOLS:
+        # Spawned: a progress bar's thread must not be forked.
+        _POOLS[workers] = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    return _POOLS[workers]

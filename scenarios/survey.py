@@ -1,13 +1,16 @@
 """Many machines at many numbers of chips: the table behind the comparisons, made on all processors.
 
 Each point is independent of the others, so they are shared out among
-processes, the largest first; the table comes back in the order of the
-question, the same bytes on any number of processes.
+processes, first the smaller ones, then the larger ones in the order of the
+time they will take, so that all processes end together; the table comes back
+in the order of the question, the same bytes on any number of processes.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +28,9 @@ __all__ = ["SERIAL_CHIPS", "Survey", "file_size", "new_table", "question", "show
 
 #: Up to here a point takes milliseconds, and starting processes would take longer than the work.
 SERIAL_CHIPS = 256
+
+#: Up to here a point takes a second, and tells how long those with more chips will take.
+TELLING_CHIPS = 1024
 
 ESTIMATES = ("nominal", "low", "high")
 
@@ -175,10 +181,18 @@ def survey(
     if workers is None:
         workers = 1 if max(asked.chips) <= SERIAL_CHIPS else processors()
     results: dict[Point, pd.DataFrame | MachineError] = {}
-    for point, result in spread(partial(_simulate, asked), points, workers):
-        results[point] = result
-        if report is not None:
-            report(len(results), len(points), f"{point[0]}, {point[1]:,} chips")
+    pace: dict[str, float] = {}
+
+    def run(some: list[Point]) -> None:
+        for point, (result, seconds) in spread(partial(_simulate, asked), some, workers):
+            results[point] = result
+            pace[point[0]] = max(pace.get(point[0], 0.0), seconds / point[1])
+            if report is not None:
+                report(len(results), len(points), f"{point[0]}, {point[1]:,} chips")
+
+    run([point for point in points if point[1] <= TELLING_CHIPS])
+    large = [point for point in points if point[1] > TELLING_CHIPS]
+    run(sorted(large, key=lambda point: -point[1] * pace.get(point[0], math.inf)))
     parts = []
     for machine in asked.machines:
         ours = [
@@ -227,13 +241,17 @@ def show(table: Table) -> None:
     Console(width=max(console.width, WIDTH)).print(table)
 
 
-def _simulate(asked: Survey, point: Point) -> pd.DataFrame | MachineError:
+def _simulate(asked: Survey, point: Point) -> tuple[pd.DataFrame | MachineError, float]:
+    """A point's rows, or why the machine has none, and how many seconds they took."""
     import sim
 
     machine, count, estimate = point
+    started = time.process_time()
+    found: pd.DataFrame | MachineError
     try:
-        return sim.scaling(
+        found = sim.scaling(
             [machine], [count], list(asked.sizes), asked.collective, estimates=(estimate,), seed=asked.seed
         )
     except MachineError as refusal:
-        return refusal
+        found = refusal
+    return found, time.process_time() - started
