@@ -53,7 +53,7 @@ def put_together(round_: Round, parts: Sequence[Loaded], costs: Costs) -> Loaded
     if found.reduce_ps.any():
         adding = costs.adding_ps(arriving(round_))
         # Local work passes no links and adds nothing.
-        found = replace(found, reduce_ps=np.where(np.diff(paths.start) == 0, 0, adding))
+        found = replace(found, reduce_ps=np.where(paths.lengths == 0, 0, adding))
     ideal = np.concatenate([one.ideal_ps for one in parts])
     refuse_ages(round_, float(ideal.max(initial=0)) / PS_PER_SECOND)
     return replace(
@@ -97,7 +97,7 @@ def refuse_ages(round_: Round, seconds: float) -> None:
 
 def _paths(parts: Sequence[Paths]) -> Paths:
     """Paths of several sets of transfers one after the other."""
-    lengths = [np.diff(one.start) for one in parts]
+    lengths = [one.lengths for one in parts]
     return Paths(
         offsets_of(np.concatenate(lengths)),
         np.concatenate([one.link for one in parts]),

@@ -151,10 +151,14 @@ class Round:
     def _check_parts(self, parts: tuple[Round, ...]) -> None:
         """Refuse parts of other transfers, by a glance at both ends; `Schedule.check` looks at all."""
         some = [part for part in parts if part.src.size]
-        alike = sum(part.src.size for part in some) == self.src.size
-        for part, i in [(some[0], 0), (some[-1], -1)] if some and alike else ():
-            mine, theirs = ((r.src[i], r.dst[i], r.bytes[i], r.reduce) for r in (self, part))
-            alike = alike and mine == theirs
+        alike = sum([part.src.size for part in some]) == self.src.size
+        for part, i in ((some[0], 0), (some[-1], -1)) if some and alike else ():
+            alike = alike and (
+                self.src[i] == part.src[i]
+                and self.dst[i] == part.dst[i]
+                and self.bytes[i] == part.bytes[i]
+                and self.reduce == part.reduce
+            )
         if not alike:
             raise ScheduleError(
                 f"round {self.label!r}: its parts, one after the other, are not its transfers"

@@ -20,6 +20,7 @@ from sim.fabric import Fabric, compile_fabric
 from sim.libraries import Library
 from sim.network.job import Finished, Job, NetworkModel
 from sim.network.recorder import Activity, Recorder
+from sim.network.remembered import Remembered
 from sim.plan import Plan, Size, as_library, chip_nodes, plan
 from sim.programs import Algorithm
 from sim.routing import Router
@@ -285,7 +286,8 @@ class World:
         launch = picoseconds(planned.launch)
         now = self.env.now_ps
         arrivals = np.full(planned.nodes.size, now + launch, dtype=np.int64)
-        job = Job(name, planned.schedule.rounds, planned.nodes, arrivals, planned.router, planned.costs)
+        rounds = Remembered(planned.schedule.rounds)
+        job = Job(name, rounds, planned.nodes, arrivals, planned.router, planned.costs)
         done = self.network.launch(job)
         if done.callbacks is not None:
             done.callbacks.append(lambda event: self._note(event.value, now))

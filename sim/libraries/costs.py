@@ -282,7 +282,7 @@ class LibraryCosts:
         """Seconds that the round's busiest link, or its slowest channel, moves bytes."""
         with np.errstate(divide="ignore", invalid="ignore"):
             slowest = float(np.where(payload > 0, payload / self.steps.cap[kind], 0.0).max())
-            weight = paths.weight * np.repeat(wire, np.diff(paths.start)) / self.capacity(fabric)[paths.link]
+            weight = paths.weight * np.repeat(wire, paths.lengths) / self.capacity(fabric)[paths.link]
         busiest = float(np.bincount(paths.link, weights=weight).max()) if weight.size else 0.0
         return max(slowest, busiest)
 

@@ -46,7 +46,7 @@ class Hops:
             return np.zeros(0, dtype=np.int64)
         kind = np.zeros(len(paths), dtype=np.int64)
         if self.over_bus.any():
-            reached = np.diff(paths.start) > 0
+            reached = paths.lengths > 0
             where = paths.start[:-1][reached]
             kind[reached] = np.maximum.reduceat(self.over_bus[paths.link].astype(np.int64), where)
         kind[paths.outside] = NETWORK

@@ -120,7 +120,7 @@ class _Graph:
     def of(cls, job: Job, alphabet: Alphabet, loaded: Sequence[Loaded], capacity: FloatArray) -> _Graph:
         src = np.concatenate([one.round.src for one in loaded])
         dst = np.concatenate([one.round.dst for one in loaded])
-        counts = np.concatenate([np.diff(one.paths.start) for one in loaded])
+        counts = np.concatenate([one.paths.lengths for one in loaded])
         costs = [one.costs for one in loaded]
         of_itself = (
             np.concatenate([one.round.bytes for one in loaded]),

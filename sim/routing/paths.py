@@ -42,6 +42,12 @@ class Paths:
     def __len__(self) -> int:
         return int(self.latency_ps.size)
 
+    @property
+    def lengths(self) -> IntArray:
+        """Number of links of each transfer, shape (m,)."""
+        # np.diff asks a dozen questions first, and small rounds are many.
+        return self.start[1:] - self.start[:-1]
+
 
 def merge(count: int, parts: list[tuple[IntArray, Paths]]) -> Paths:
     """Put the paths of disjoint subsets of transfers together.
@@ -62,7 +68,7 @@ def merge(count: int, parts: list[tuple[IntArray, Paths]]) -> Paths:
     latency = np.zeros(count, dtype=np.int64)
     outside = np.zeros(count, dtype=np.bool_)
     for which, paths in parts:
-        lengths[which] = np.diff(paths.start)
+        lengths[which] = paths.lengths
         latency[which] = paths.latency_ps
         outside[which] = paths.outside
     start = np.zeros(count + 1, dtype=np.int64)

@@ -191,12 +191,12 @@ class Router:
     @staticmethod
     def _keep(parts: list[tuple[IntArray, Paths]], which: IntArray, paths: Paths) -> IntArray:
         """Keep the paths that were found; give back the transfers without one."""
-        found = np.diff(paths.start) > 0
+        found = paths.lengths > 0
         if found.all():
             parts.append((which, paths))
             return which[:0]
         if found.any():
-            start = np.concatenate([[0], np.cumsum(np.diff(paths.start)[found])])
+            start = np.concatenate([[0], np.cumsum(paths.lengths[found])])
             kept = Paths(start, paths.link, paths.weight, paths.latency_ps[found], paths.outside[found])
             parts.append((which[found], kept))
         return which[~found]
