@@ -91,5 +91,10 @@ class Alphabet:
 
     def load(self, job: Job, capacity: FloatArray) -> list[Loaded]:
         """Every part on the fabric."""
-        rounds = (replace(part, parts=None, payload=None) for part in self.parts)
-        return list(load(rounds, job.router, job.nodes, capacity, job.costs))
+        found: dict[int, Loaded] = {}
+        # Those that add apart from those that copy: what is alike is loaded in one go.
+        for reduce in (True, False):
+            which = [i for i, part in enumerate(self.parts) if part.reduce == reduce]
+            rounds = (replace(self.parts[i], parts=None, payload=None) for i in which)
+            found.update(zip(which, load(rounds, job.router, job.nodes, capacity, job.costs), strict=True))
+        return [found[i] for i in range(len(self.parts))]

@@ -153,6 +153,40 @@ def test_one_slow_link_tells_all_of_a_ring_apart() -> None:
     assert assert_as_the_twin(*job_of(graph, "all_reduce", 1e6, "ring")) is None
 
 
+def test_what_is_known_of_a_fabric_serves_the_same_job_only() -> None:
+    """One fabric, job after job: other bytes keep the partition, whatever else changes makes another."""
+    graph = topologies.machine("hgx-h100", chips=32)
+    fabric = sim.compile_fabric(graph)
+    slow = fabric.bandwidth.copy()
+    slow[np.flatnonzero(fabric.tier == fabric.tier.max())[0]] /= 2
+    kept: list[Any] = []
+    for size, algorithm, pieces, bandwidth in [
+        (2.0**20, "double_binary_tree", 8, fabric.bandwidth),
+        (2.0**24, "double_binary_tree", 8, fabric.bandwidth),
+        (2.0**24, "double_binary_tree", 8, slow),
+        (2.0**24, "ring", None, fabric.bandwidth),
+        (2.0**24, "double_binary_tree", 8, fabric.bandwidth),
+    ]:
+        options = {} if pieces is None else {"pipeline": pieces}
+        job, alphabet, loaded = job_of(
+            fabric, "all_reduce", size, algorithm, topologies.chips(graph), **options
+        )
+        found = partition(job, alphabet, loaded, bandwidth)
+        alone = job_of(graph, "all_reduce", size, algorithm, **options)
+        fresh = partition(*alone, bandwidth)
+        kept.append(fabric.notes["partition"])
+        assert (found is None) == (fresh is None)
+        if found is not None and fresh is not None:
+            for mine, other in zip(_arrays(found), _arrays(fresh), strict=True):
+                np.testing.assert_array_equal(mine, other)
+    assert kept[0] is kept[1]
+    assert len({id(one) for one in kept}) == 4
+
+
+def _arrays(found: Partition) -> list[Any]:
+    return [found.rank, found.transfer, found.link, found.start, found.passed, found.weight]
+
+
 def test_colours_that_are_too_coarse_are_found_out() -> None:
     """What hashes say is compared exactly: two colours made one do not pass."""
     job, alphabet, loaded = job_of(
