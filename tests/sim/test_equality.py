@@ -156,3 +156,18 @@ def test_two_rings_that_cross() -> None:
         Job(1e-4, "all_reduce", "ring", tuple(chips[1::2]), 2.0**24),
     )
     assert_same(Situation(graph, "ideal", jobs, ()))
+
+
+def test_a_pipeline_of_ties_is_jumped_over() -> None:
+    """Ends that come at one instant, and links that limit alike, are noted in turns: that is no other state."""
+    graph = topologies.fat_tree(256, tiers=3, radix=12, bandwidth=50e9, latency=1e-6)
+    fast, whole = (
+        sim.all_reduce(
+            graph, 2.0**28, algorithm="double_binary_tree", pipeline=80, library="ideal", fast_forward=on
+        )
+        for on in (True, False)
+    )
+    assert fast.cost.jumped >= 100 > whole.cost.jumped == 0  # of 174
+    assert fast.finished.at_ps == whole.finished.at_ps
+    assert sum(fast.finished.account) == sum(whole.finished.account) == fast.finished.at_ps
+    np.testing.assert_allclose(fast.carried, whole.carried, rtol=1e-9)
