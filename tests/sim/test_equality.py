@@ -159,7 +159,7 @@ def test_two_rings_that_cross() -> None:
 
 
 def test_a_pipeline_of_ties_is_jumped_over() -> None:
-    """Ends that come at one instant, and links that limit alike, are noted in turns: that is no other state."""
+    """Of ends that come at one instant, and links that limit alike, either is noted: no other state."""
     graph = topologies.fat_tree(256, tiers=3, radix=12, bandwidth=50e9, latency=1e-6)
     fast, whole = (
         sim.all_reduce(
