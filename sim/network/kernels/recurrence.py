@@ -88,7 +88,7 @@ def was_there(s: State, r: Int, j: Int, span: Int) -> bool:
     later = 0
     for c in range(s.account.shape[1]):
         later += s.account[r, c] - s.saved_account[j, c]
-    return later == span
+    return bool(later == span)
 
 
 @lean
