@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -126,8 +125,7 @@ class EventLoop:
         ranks[mine] = 0
         ranks[mine, state.JOB], ranks[mine, state.NUMBER] = number, np.arange(p)
         ranks[mine, state.STANDING], ranks[mine, state.REPETITION] = state.ARRIVING, repetition
-        ranks[mine, state.ARRIVAL], ranks[mine, state.PART_AT] = reach, -1
-        self.state.lags[mine] = 0.0
+        ranks[mine, state.PART_AT] = reach
         self.state.account[mine] = account
         self.state.jobs[number] = p, 0, 0
         if not self.jobs:
@@ -208,13 +206,13 @@ class EventLoop:
 
     def waiting(self) -> list[Held]:
         """Transfers that hold links without moving."""
-        t, r = self.state.transfers, self.state.ranks
+        t, tags, r = self.state.transfers, self.state.tags, self.state.ranks
         stuck = np.flatnonzero((t[:, state.STATUS] == state.ACTIVE) & (self.state.flows[:, state.RATE] <= 0))
         return [
             Held(
-                self.jobs[int(r[t[f, state.SRC], state.JOB])].job.name,
-                int(r[t[f, state.SRC], state.NUMBER]),
-                int(r[t[f, state.DST], state.NUMBER]),
+                self.jobs[int(r[tags[f, state.SRC], state.JOB])].job.name,
+                int(r[tags[f, state.SRC], state.NUMBER]),
+                int(r[tags[f, state.DST], state.NUMBER]),
                 int(t[f, state.LIMIT]),
             )
             for f in stuck
@@ -345,7 +343,7 @@ class EventLoop:
         if noted:
             log = s.log[:noted]
             place = {q: one for running in self.jobs.values() for q, one in running.live.items()}
-            q, row = np.unique(s.transfers[log[:, state.SLOT], state.ROUND_OF], return_inverse=True)
+            q, row = np.unique(s.tags[log[:, state.SLOT], state.ROUND_OF], return_inverse=True)
             number = np.array([place[int(each)].recorded for each in q])[row]
             first = np.array([place[int(each)].transfer for each in q])[row]
             rest = log[:, state.TIME_OF :]
@@ -378,18 +376,17 @@ class EventLoop:
         fans = max(2, transfers) if fanned or s.fans.shape[0] > 1 else 1
         queue = min(self.fabric.links, size["entry"]) + transfers
         wanted = {
-            "transfers": transfers, "flows": transfers, "entries": size["entry"], "weights": size["entry"],
-            "ranks": size["rank"], "lags": size["rank"], "account": size["rank"],
+            "transfers": transfers, "entries": size["entry"], "ranks": size["rank"], "account": size["rank"],
             "rounds": size["round"], "starts": size["row"], "parts": size["part"], "jobs": jobs,
             "changed": 2 * transfers + 64, "queue_key": queue, "queue_what": queue, "row": rows,
-            "fans": fans, "fanned": size["fan"], "saved_transfers": watched, "saved_flows": watched,
+            "fans": fans, "fanned": size["fan"], "saved_transfers": watched,
             "saved_ranks": ranks, "saved_account": ranks, "saved_row": saved,
         }  # fmt: skip
-        longer = {n: _longer(getattr(s, n), k) for n, k in wanted.items() if getattr(s, n).shape[0] < k}
+        longer = {n: k for n, k in wanted.items() if getattr(s, n).shape[0] < k}
         if "row" in longer:
             s.counters[state.SAVED_ROUND] = -1  # was remembered without these rows
         if longer:
-            self.state = s._replace(**longer)
+            self.state = state.with_rows(s, **longer)
 
     def _fit_calendar(self) -> None:
         """Make room for twice as many records as there are transfers; drop stale ones first."""
@@ -405,11 +402,6 @@ class EventLoop:
                 heap_batch=np.zeros(2 * needed, np.int32),
             )
         events.rebuild(self.state)
-
-
-def _longer(array: Any, size: int) -> Any:
-    """A longer copy with zeros at the end."""
-    return np.concatenate([array, np.zeros((size - array.shape[0], *array.shape[1:]), dtype=array.dtype)])
 
 
 def _fan(one: Loaded) -> int:

@@ -102,9 +102,7 @@ def test_records_out_of_date_do_nothing() -> None:
         assert world.env.now_ps == 2 * 10**12
         assert world.network.cost.transfers == 1
     s = empty_calendar(256)
-    s = s._replace(
-        transfers=np.zeros((1, s.transfers.shape[1]), np.int64), flows=np.ones((1, s.flows.shape[1]))
-    )
+    s = state.with_rows(s, transfers=1)
     s.transfers[0, state.STATUS], s.transfers[0, state.END] = state.ACTIVE, 7
     calendar.push(s, 5, 0, state.ENDS)
     assert events.run(s, 6, 10) in (events.EMPTY, events.HORIZON)

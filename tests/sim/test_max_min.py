@@ -41,14 +41,9 @@ class Compiled:
         count = len(transfers)
         entries = sum(len(links) for links, _ in transfers)
         s = state.new_state(np.array(capacity, dtype=np.float64), 4)
-        s = s._replace(
-            transfers=np.zeros((count, s.transfers.shape[1]), np.int64),
-            flows=np.zeros((count, s.flows.shape[1])),
-            entries=np.zeros((entries, s.entries.shape[1]), np.int32),
-            weights=np.zeros(entries),
-            changed=np.zeros(count, np.int64),
-            queue_key=np.zeros(len(capacity) + count),
-            queue_what=np.zeros(len(capacity) + count, np.int64),
+        queue = len(capacity) + count
+        s = state.with_rows(
+            s, transfers=count, entries=entries, changed=count, queue_key=queue, queue_what=queue
         )
         at = 0
         for f, (links, cap) in enumerate(transfers):
@@ -56,7 +51,8 @@ class Compiled:
             s.transfers[f, state.LIMIT] = -1
             s.flows[f, state.CAP] = cap
             for link, weight in links:
-                s.entries[at, state.LINK], s.entries[at, state.OWNER], s.weights[at] = link, f, weight
+                s.entries[at, state.LINK], s.entries[at, state.OWNER] = link, f
+                s.weights[at, state.WEIGHT] = weight
                 at += 1
         self.state = s
         self.transfers = transfers

@@ -21,7 +21,6 @@ from sim.network.kernels.ranks import advance, arm, hand_on, part_done
 from sim.network.kernels.recurrence import look
 from sim.network.kernels.state import (
     ACTIVE,
-    ARRIVAL,
     ARRIVES,
     ARRIVING,
     BUSY,
@@ -42,6 +41,7 @@ from sim.network.kernels.state import (
     NEVER,
     NOW,
     NUMBER,
+    PART_AT,
     PAYLOAD,
     PENDING,
     RANKS_STALLED,
@@ -93,6 +93,7 @@ def happen(s: State, what: Int, kind: Int) -> None:
     if kind == ARRIVES:
         if s.ranks[what, STANDING] != ARRIVING:
             return
+        s.ranks[what, PART_AT] = -1
         q = s.ranks[what, ROUND]
         at = s.rounds[q, ROW] + s.ranks[what, NUMBER]
         if s.starts[at + 1] > s.starts[at]:
@@ -119,14 +120,14 @@ def happen(s: State, what: Int, kind: Int) -> None:
         s.row[row, OVERHEAD_SPENT] += s.transfers[what, REDUCE]
         if s.fans.shape[0] > 1 and s.fans[what, NEEDED] > 0:
             hand_on(s, what, True)
-        part_done(s, s.transfers[what, DST], row, s.flows[what, LAG])
+        part_done(s, s.tags[what, DST], row, s.flows[what, LAG])
 
 
 @lean
 def arrive(s: State, first: Int, count: Int) -> None:
     """Note the arrivals of a job's ranks."""
     for r in range(first, first + count):
-        push(s, s.ranks[r, ARRIVAL], r, ARRIVES)
+        push(s, s.ranks[r, PART_AT], r, ARRIVES)
 
 
 @lean
@@ -134,8 +135,8 @@ def rebuild(s: State) -> None:
     """Fill the calendar anew from the transfers' and ranks' state, without stale records."""
     clear(s)
     for r in range(s.ranks.shape[0]):
-        if s.ranks[r, STANDING] == ARRIVING and s.ranks[r, ARRIVAL] >= 0:
-            push(s, s.ranks[r, ARRIVAL], r, ARRIVES)
+        if s.ranks[r, STANDING] == ARRIVING and s.ranks[r, PART_AT] >= 0:
+            push(s, s.ranks[r, PART_AT], r, ARRIVES)
     for f in range(s.transfers.shape[0]):
         if s.transfers[f, STATUS] == PENDING:
             push(s, s.transfers[f, START], f, STARTS)

@@ -29,6 +29,7 @@ from sim.network.kernels.state import (
     ROUND_OF,
     SRC,
     TIER,
+    WEIGHT,
     Int,
     State,
 )
@@ -66,17 +67,15 @@ def place_transfers(
         f = first + i
         for c in range(s.transfers.shape[1]):
             s.transfers[f, c] = 0
-        for c in range(s.flows.shape[1]):
-            s.flows[f, c] = 0.0
-        s.transfers[f, SRC], s.transfers[f, DST] = base + src[i], base + dst[i]
-        s.transfers[f, ROUND_OF] = q
+        s.tags[f, SRC], s.tags[f, DST] = base + src[i], base + dst[i]
+        s.tags[f, ROUND_OF] = q
         s.transfers[f, OVERHEAD], s.transfers[f, LATENCY] = overhead[i], latency[i]
-        s.transfers[f, REDUCE], s.transfers[f, IDEAL], s.transfers[f, TIER] = reduce[i], ideal[i], tier[i]
+        s.transfers[f, REDUCE], s.transfers[f, IDEAL], s.tags[f, TIER] = reduce[i], ideal[i], tier[i]
         s.transfers[f, ENTRY], s.transfers[f, ENTRIES] = entry + start[i], start[i + 1] - start[i]
         s.flows[f, PAYLOAD], s.flows[f, CAP] = wire[i], cap[i]
         for e in range(start[i], start[i + 1]):
             s.entries[entry + e, LINK], s.entries[entry + e, OWNER] = link[e], f
-            s.weights[entry + e] = weight[e]
+            s.weights[entry + e, WEIGHT] = weight[e]
 
 
 @inlined

@@ -43,6 +43,7 @@ from sim.network.kernels.state import (
     STRANGERS,
     TRIAL,
     UNSETTLED,
+    WEIGHT,
     WIDTH,
     Float,
     Int,
@@ -108,8 +109,8 @@ def settle(s: State, f: Int, rate: Float, limit: Int) -> None:
     s.transfers[f, MARK] = -s.transfers[f, MARK]
     for e in range(s.transfers[f, ENTRY], s.transfers[f, ENTRY] + s.transfers[f, ENTRIES]):
         l = s.entries[e, LINK]
-        s.links[l, ROOM] -= s.weights[e] * rate
-        s.links[l, WIDTH] -= s.weights[e]
+        s.links[l, ROOM] -= s.weights[e, WEIGHT] * rate
+        s.links[l, WIDTH] -= s.weights[e, WEIGHT]
         s.lists[l, UNSETTLED] -= 1
 
 
@@ -137,10 +138,10 @@ def fill(s: State, members: Int, stamp: Int) -> Int:
                 while at >= 0:
                     g = s.entries[at, OWNER]
                     if s.transfers[g, MARK] == stamp:
-                        width += s.weights[at]
+                        width += s.weights[at, WEIGHT]
                         unsettled += 1
                     else:
-                        room -= s.weights[at] * s.flows[g, RATE]
+                        room -= s.weights[at, WEIGHT] * s.flows[g, RATE]
                         others += 1
                     at = s.entries[at, AFTER]
                 s.links[l, ROOM], s.links[l, WIDTH], s.lists[l, UNSETTLED] = room, width, unsettled
@@ -158,7 +159,7 @@ def fill(s: State, members: Int, stamp: Int) -> Int:
             if s.lists[l, UNSETTLED] > 1:
                 alone = False
                 break
-            part = max(s.links[l, ROOM], 0.0) / s.weights[e]
+            part = max(s.links[l, ROOM], 0.0) / s.weights[e, WEIGHT]
             if part < share:
                 share, limit = part, l
         if alone:
@@ -233,7 +234,7 @@ def join(s: State, members: Int, count: Int, stamp: Int) -> Int:
                     slowest_member = rate
             else:
                 rate = s.flows[g, RATE]
-            used += s.weights[at] * rate
+            used += s.weights[at, WEIGHT] * rate
             fastest = max(fastest, rate)
             at = s.entries[at, AFTER]
         full = used >= s.links[l, CAPACITY] * (1.0 - RATE_TOLERANCE)

@@ -31,6 +31,7 @@ from sim.network.kernels.state import (
     PART_AT,
     PENDING,
     PENDING_PARTS,
+    RANK_LAG,
     RANKS_LEFT,
     RANKS_STALLED,
     REDUCE,
@@ -75,7 +76,7 @@ def arrived(s: State, f: Int, critical: Int, lag: Float) -> None:
         s.transfers[f, STATUS] = PENDING
         s.transfers[f, CRITICAL] = critical
         s.transfers[f, START] = now + s.transfers[f, OVERHEAD] + s.transfers[f, LATENCY]
-        if s.rounds[s.transfers[f, ROUND_OF], REPEAT] > 1:
+        if s.rounds[s.tags[f, ROUND_OF], REPEAT] > 1:
             s.flows[f, LAG] = 0.0
         s.counters[BUSY] += 1
         push(s, s.transfers[f, START], f, STARTS)
@@ -90,10 +91,8 @@ def hand_on(s: State, f: Int, reduced: bool) -> None:
     """
     for j in range(s.fans[f, BEHIND_FROM], s.fans[f, BEHIND_TO]):
         g = s.fanned[j]
-        receiver = s.transfers[f, DST]
-        late = s.transfers[f, REDUCE] > 0 and (
-            s.transfers[g, SRC] == receiver or s.transfers[g, DST] == receiver
-        )
+        receiver = s.tags[f, DST]
+        late = s.transfers[f, REDUCE] > 0 and (s.tags[g, SRC] == receiver or s.tags[g, DST] == receiver)
         if late == reduced:
             arrived(s, g, -2 - f, s.flows[f, LAG])
 
@@ -107,7 +106,7 @@ def arm(s: State, r: Int) -> None:
     if s.rounds[s.ranks[r, ROUND], WATCH] == r:
         s.counters[WATCHED] = r + 1
     for j in range(s.starts[at], s.starts[at + 1]):
-        arrived(s, s.parts[j], r, s.lags[r])
+        arrived(s, s.parts[j], r, s.lags[r, RANK_LAG])
 
 
 @lean
@@ -149,7 +148,7 @@ def advance(s: State, r: Int) -> None:
 def part_done(s: State, r: Int, row: Int, lag: Float) -> None:
     """One of rank r's parts is done; the last one decides its critical path."""
     now = s.counters[NOW]
-    s.lags[r] = min(s.lags[r], lag) if s.ranks[r, PART_AT] == now else lag
+    s.lags[r, RANK_LAG] = min(s.lags[r, RANK_LAG], lag) if s.ranks[r, PART_AT] == now else lag
     s.ranks[r, PART_AT] = now
     s.ranks[r, PENDING_PARTS] -= 1
     if s.ranks[r, PENDING_PARTS] == 0:

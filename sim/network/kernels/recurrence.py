@@ -72,8 +72,6 @@ def save(s: State, watched: Int) -> None:
         f = s.rounds[q, FIRST_TRANSFER] + j
         for c in range(s.transfers.shape[1]):
             s.saved_transfers[j, c] = s.transfers[f, c]
-        for c in range(s.flows.shape[1]):
-            s.saved_flows[j, c] = s.flows[f, c]
         if s.row.shape[0] > 1:
             for c in range(s.row.shape[1]):
                 s.saved_row[j, c] = s.row[f, c]

@@ -1,7 +1,10 @@
 """The arrays of the event loop, and what stands in their columns.
 
 Few wide arrays instead of many narrow ones: a transfer's fields lie side by side
-in memory, and a call of one kernel from another passes few arrays.
+in memory, and a call of one kernel from another passes few arrays. Integers and
+floats of one thing lie side by side too: some arrays are views of others (`VIEWS`).
+The loop waits for memory more than it computes, so a row is one or several whole
+lines of the processor's cache, `LINE` bytes each, and what is used together shares one.
 
 Transfers stand in slots; the slots of a round are consecutive. Entries are the
 (transfer, link) pairs of all loaded transfers; those of the active transfers on
@@ -10,6 +13,7 @@ one link form a doubly linked list.
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,42 +21,44 @@ import numpy.typing as npt
 
 from sim.schedule import FloatArray, IntArray
 
-__all__ = ["Float", "Int", "Numbers", "State", "new_state"]
+__all__ = ["VIEWS", "Float", "Int", "Numbers", "State", "new_state", "with_rows"]
 
 # What a kernel takes and gives besides arrays: whatever numba infers.
 Int = Any
 Float = Any
 Numbers = npt.NDArray[Any]
 
-# transfers: integers of each slot. START is when it will hold its links, ANCHOR
+# transfers, flows and tags: integers, floats and short integers of each slot, three
+# lines. START is when it will hold its links, ANCHOR
 # when its rate last changed, END when it ends at that rate (-1: not while the
 # rate is zero), LIMIT the link that limits it (-1: its cap), CRITICAL the rank
 # slot whose arrival made it ready (-2 - f: the end of transfer f did), DONE how often
 # it has been through. Before a transfer is ready, START is when somebody last arrived.
-(
-    SRC, DST, OVERHEAD, LATENCY, REDUCE, IDEAL, TIER, ROUND_OF, ENTRY, ENTRIES,
-    STATUS, ARRIVED, START, ANCHOR, END, LIMIT, CRITICAL, DONE, MARK,
-) = range(19)  # fmt: skip
-
-# flows: floats of each slot. Bytes to move, cap (bytes/s), bytes left at ANCHOR,
-# rate (bytes/s), and the solver's new rate; how many picoseconds earlier than their
-# instants its next start or end, and the last change of its rate, really are.
-PAYLOAD, CAP, REMAINING, RATE, TRIAL, LAG, ANCHOR_LAG = range(7)
+# Floats: bytes to move, cap (bytes/s), bytes left at ANCHOR, rate (bytes/s), and the
+# solver's new rate; how many picoseconds earlier than their instants its next start
+# or end, and the last change of its rate, really are. Short: rank slots of its ends,
+# its round, and the tier of its slowest link (-1: its cap is slower).
+STATUS, MARK, LIMIT, ENTRY, ENTRIES, CAP, RATE, TRIAL = range(8)  # what the solver and neighbours use
+ARRIVED, START, END, ANCHOR, PAYLOAD, REMAINING, LAG, ANCHOR_LAG = range(8, 16)  # how it moves
+OVERHEAD, LATENCY, IDEAL, REDUCE, CRITICAL, DONE = range(16, 22)  # what it has cost when it ends
+SRC, DST, ROUND_OF, TIER = range(44, 48)
 
 # STATUS of a transfer.
 IDLE, PENDING, ACTIVE, REDUCING = range(4)
 
-# entries: link, transfer, and neighbours in the link's list (-1: none).
+# entries and weights: link, transfer, and neighbours in the link's list (-1: none);
+# the transfer's weight there.
 LINK, OWNER, AFTER, BEFORE = range(4)
+WEIGHT = 2
 
-# lists and room: first entry on each link, scratch of the solver; bytes/s of each
+# lists and links: first entry on each link, scratch of the solver; bytes/s of each
 # link, what is left of them, and the weight that shares it.
-FIRST, UNSETTLED, SEEN, OTHERS = range(4)
-CAPACITY, ROOM, WIDTH = range(3)
+FIRST, UNSETTLED, SEEN, OTHERS, CAPACITY, ROOM, WIDTH = range(7)
 
-# ranks: job, number within the job, round, repetition, parts left, state, arrival,
-# when its last part was done.
-JOB, NUMBER, ROUND, REPETITION, PENDING_PARTS, STANDING, ARRIVAL, PART_AT = range(8)
+# ranks and lags: job, number within the job, round, repetition, parts left, state,
+# when its last part was done (while it is on its way: when it arrives); by how much it
+# reached its repetition before its instant.
+JOB, NUMBER, ROUND, REPETITION, PENDING_PARTS, STANDING, PART_AT, RANK_LAG = range(8)
 
 # STANDING of a rank slot: free or through, on its way to its first round, in a
 # round, or waiting for rounds to be loaded.
@@ -99,6 +105,20 @@ SLOT, TIME_OF, BEGUN, UNTIL, FINAL = range(5)
 NEVER = 2.0
 
 
+#: Bytes of a line of the cache.
+LINE = 64
+
+#: Arrays that are the memory of another one, seen as another kind of number.
+VIEWS: dict[str, tuple[str, Any]] = {
+    "flows": ("transfers", np.float64),
+    "tags": ("transfers", np.int32),
+    "weights": ("entries", np.float64),
+    "links": ("lists", np.float64),
+    "lags": ("ranks", np.float64),
+    "saved_flows": ("saved_transfers", np.float64),
+}
+
+
 class State(NamedTuple):
     """All of it; columns as named above.
 
@@ -106,14 +126,14 @@ class State(NamedTuple):
     transfers it works on, ``touched`` their links; ``row`` holds the account of a
     transfer that has just ended (one row a slot where receivers reduce, or
     transfers wait for each other); ``fans`` has one row where all are plain;
-    ``lags`` says by how much each rank reached its repetition before its instant,
-    ``instant`` the same of the instant itself, the latest of what happens in it;
+    ``instant`` says by how much what happens in it was before the instant, at the latest;
     ``saved_*`` the state that fast-forward compares with. ``log`` and ``log_rate``
     are empty where nobody records.
     """
 
     transfers: IntArray
     flows: FloatArray
+    tags: npt.NDArray[np.int32]
     entries: npt.NDArray[np.int32]
     weights: FloatArray
     lists: IntArray
@@ -147,42 +167,61 @@ class State(NamedTuple):
     log_rate: FloatArray
 
 
+def with_rows(s: State, **rows: int) -> State:
+    """A state with so many rows in the arrays named; what they held stays, new rows are zero."""
+    longer: dict[str, Any] = {}
+    for name, count in rows.items():
+        old = getattr(s, name)
+        new = _zeros(count, old.shape[1:], old.dtype)
+        new[: old.shape[0]] = old
+        longer[name] = new
+    for name, (base, kind) in VIEWS.items():
+        if base in longer:
+            longer[name] = longer[base].view(kind)
+    return s._replace(**longer)
+
+
+def _zeros(count: int, row: tuple[int, ...], kind: Any) -> Any:
+    """Zeros whose first row begins with a line of the cache."""
+    size = count * math.prod(row) * np.dtype(kind).itemsize
+    room = np.zeros(size + LINE, dtype=np.uint8)
+    first = -room.ctypes.data % LINE
+    return room[first : first + size].view(kind).reshape(count, *row)
+
+
 def new_state(capacity: FloatArray, columns: int) -> State:
     """An empty state for so many links; accounts have ``columns`` columns."""
 
     def whole(*shape: int) -> IntArray:
         return np.zeros(shape, dtype=np.int64)
 
-    links = capacity.size
-    lists = whole(links, 4)
-    lists[:, FIRST] = -1
-    room = np.zeros((links, 3))
-    room[:, CAPACITY] = capacity
-    counters = whole(TODAY + 1)
-    counters[STAMP] = 2
-    counters[SAVED_ROUND] = counters[TODAY] = -1
-    return State(
-        transfers=whole(0, 19),
-        flows=np.zeros((0, 7)),
-        entries=np.zeros((0, 4), np.int32),
-        weights=np.zeros(0),
-        lists=lists,
-        links=room,
+    def short(*shape: int) -> npt.NDArray[np.int32]:
+        return np.zeros(shape, dtype=np.int32)
+
+    none = np.zeros((0, 1))
+    s = State(
+        transfers=whole(0, 24),
+        flows=none,
+        tags=short(0, 1),
+        entries=short(0, 6),
+        weights=none,
+        lists=whole(0, 8),
+        links=none,
         ranks=whole(0, 8),
-        lags=np.zeros(0),
+        lags=none,
         instant=np.zeros(1),
         account=whole(0, columns),
         rounds=whole(0, 9),
         starts=whole(0),
         parts=whole(0),
-        calendar=np.zeros((0, 4), np.int32),
+        calendar=short(0, 4),
         heap_when=whole(0),
-        heap_batch=np.zeros(0, np.int32),
+        heap_batch=short(0),
         recent=whole(RECENT, 2),
         jobs=whole(0, 3),
-        counters=counters,
+        counters=whole(TODAY + 1),
         changed=whole(0),
-        touched=whole(links),
+        touched=whole(0),
         queue_key=np.zeros(0),
         queue_what=whole(0),
         row=whole(1, columns),
@@ -190,9 +229,16 @@ def new_state(capacity: FloatArray, columns: int) -> State:
         fanned=whole(0),
         saved_ranks=whole(0, 8),
         saved_account=whole(0, columns),
-        saved_transfers=whole(0, 19),
-        saved_flows=np.zeros((0, 7)),
+        saved_transfers=whole(0, 24),
+        saved_flows=none,
         saved_row=whole(0, columns),
         log=whole(0, 5),
         log_rate=np.zeros(0),
     )
+    links = capacity.size
+    s = with_rows(s, transfers=0, entries=0, ranks=0, saved_transfers=0, lists=links, touched=links)
+    s.lists[:, FIRST] = -1
+    s.links[:, CAPACITY] = capacity
+    s.counters[STAMP] = 2
+    s.counters[SAVED_ROUND] = s.counters[TODAY] = -1
+    return s

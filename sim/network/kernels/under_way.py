@@ -157,7 +157,7 @@ def finish(s: State, f: Int) -> None:
     s.transfers[f, MARK] = 0
     s.transfers[f, DONE] += 1
     s.counters[THROUGH] += 1
-    s.rounds[s.transfers[f, ROUND_OF], LEFT] -= 1
+    s.rounds[s.tags[f, ROUND_OF], LEFT] -= 1
     row = f if s.row.shape[0] > 1 else 0
     critical = s.transfers[f, CRITICAL]
     for c in range(s.row.shape[1]):
@@ -165,7 +165,7 @@ def finish(s: State, f: Int) -> None:
     s.row[row, OVERHEAD_SPENT] += s.transfers[f, OVERHEAD]
     s.row[row, LATENCY_SPENT] += s.transfers[f, LATENCY]
     s.row[row, CONTENTION] += now - s.transfers[f, START] - s.transfers[f, IDEAL]
-    tier = s.transfers[f, TIER]
+    tier = s.tags[f, TIER]
     s.row[row, CAPPED if tier < 0 else TIERS + tier] += s.transfers[f, IDEAL]
     fanned = s.fans.shape[0] > 1 and s.fans[f, NEEDED] > 0
     if s.transfers[f, REDUCE] > 0:
@@ -174,7 +174,7 @@ def finish(s: State, f: Int) -> None:
         push(s, s.transfers[f, END], f, IS_REDUCED)
         if fanned:
             hand_on(s, f, False)
-        part_done(s, s.transfers[f, SRC], row, lag)
+        part_done(s, s.tags[f, SRC], row, lag)
         return
     s.transfers[f, STATUS] = IDLE
     s.counters[BUSY] -= 1
@@ -183,8 +183,8 @@ def finish(s: State, f: Int) -> None:
         for j in range(s.fans[f, ENDS_FROM], s.fans[f, ENDS_TO]):
             part_done(s, s.fanned[j], row, lag)
         return
-    part_done(s, s.transfers[f, SRC], row, lag)
-    part_done(s, s.transfers[f, DST], row, lag)
+    part_done(s, s.tags[f, SRC], row, lag)
+    part_done(s, s.tags[f, DST], row, lag)
 
 
 @inlined
@@ -227,7 +227,9 @@ def apply(s: State, members: Int) -> bool:
         span = max(0, math.ceil(exact - TICK))
         s.transfers[f, END] = now + span
         at_one_rate = lag == 0.0 and s.flows[f, REMAINING] == s.flows[f, PAYLOAD]
-        repeats = s.rounds[s.transfers[f, ROUND_OF], REPEAT] > 1
-        s.flows[f, LAG] = 0.0 if at_one_rate or repeats else span - exact
+        if at_one_rate or s.rounds[s.tags[f, ROUND_OF], REPEAT] > 1:
+            s.flows[f, LAG] = 0.0
+        else:
+            s.flows[f, LAG] = span - exact
         push(s, s.transfers[f, END], f, ENDS)
     return True
