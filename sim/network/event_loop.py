@@ -396,11 +396,8 @@ class EventLoop:
             return
         needed = 5 * transfers + 3 * ranks + 256
         if self.state.calendar.shape[0] < needed:
-            self.state = self.state._replace(
-                calendar=np.zeros((2 * needed, 4), np.int32),
-                heap_when=np.zeros(2 * needed, np.int64),
-                heap_batch=np.zeros(2 * needed, np.int32),
-            )
+            room = 2 * needed
+            self.state = state.with_rows(self.state, calendar=room, heap_when=room, heap_batch=room, due=room)
         events.rebuild(self.state)
 
 

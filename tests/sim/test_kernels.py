@@ -28,11 +28,7 @@ from tests.sim.strategies import graphs
 
 def empty_calendar(room: int) -> Any:
     s = state.new_state(np.ones(1), 5)
-    s = s._replace(
-        calendar=np.zeros((room, s.calendar.shape[1]), np.int32),
-        heap_when=np.zeros(room, np.int64),
-        heap_batch=np.zeros(room, np.int32),
-    )
+    s = state.with_rows(s, calendar=room, heap_when=room, heap_batch=room, due=room)
     calendar.clear(s)
     return s
 
@@ -42,10 +38,7 @@ def take_instant(s: Any) -> tuple[int, list[tuple[int, int]]]:
     when = int(calendar.earliest(s))
     found = []
     while calendar.earliest(s) == when:
-        record = calendar.take(s)
-        while record >= 0:
-            found.append((int(s.calendar[record, state.WHAT]), int(s.calendar[record, state.KIND])))
-            record = calendar.release(s, record)
+        found += [(int(what), int(kind)) for what, kind in s.due[: calendar.take(s)]]
     return when, found
 
 

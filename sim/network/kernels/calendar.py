@@ -13,14 +13,17 @@ The heap has four children to a node, ``4 i + 1 ... 4 i + 4``: half as deep as w
 two, and the four instants that are compared lie side by side. ``heap_when`` and
 ``heap_batch`` are its two columns. Columns of ``calendar``: HEAD, the first record of
 a batch (of a free one, the next free one), and WHAT, KIND and FOLLOWING of a record.
-Columns of ``recent``: WHEN (-1: nothing) and BATCH.
+Columns of ``recent``: WHEN (-1: nothing) and BATCH. A batch that is taken is copied to
+``due``, columns WHAT and KIND, whose readers can look ahead.
 """
 
 from __future__ import annotations
 
 from sim.clock import FOREVER
 from sim.compiled import inlined, lean
+from sim.network.kernels.ahead import fetch, fetch_links, fetch_path, fetch_row
 from sim.network.kernels.state import (
+    ARRIVES,
     BATCH,
     FOLLOWING,
     FREE_BATCH,
@@ -38,7 +41,11 @@ from sim.network.kernels.state import (
     State,
 )
 
-__all__ = ["clear", "earliest", "push", "release", "take"]
+__all__ = ["clear", "earliest", "peek", "push", "take"]
+
+
+#: Records of the next instant that `peek` looks at.
+PEEKED = 4
 
 
 @lean
@@ -109,13 +116,55 @@ def earliest(s: State) -> Int:
 
 
 @inlined
+def peek(s: State, stage: Int) -> None:
+    """Ask for what the next instant in the heap will need; each stage when the one before has come."""
+    c, size = s.calendar, s.counters[HEAP_SIZE]
+    if size == 0:
+        return
+    if stage == 0:
+        for at in range(1, min(5, size)):
+            fetch(c, s.heap_batch[at], HEAD)
+        fetch(c, c[s.heap_batch[0], HEAD], WHAT)
+        return
+    record = c[s.heap_batch[0], HEAD]
+    for _ in range(PEEKED):
+        if record < 0:
+            break
+        f = c[record, WHAT]
+        if c[record, KIND] != ARRIVES:
+            if stage == 1:
+                fetch_row(s, f)
+            elif stage == 2:
+                fetch_path(s, f)
+            else:
+                fetch_links(s, f)
+        record = c[record, FOLLOWING]
+
+
+@inlined
+def release(s: State, record: Int) -> Int:
+    """Move a list of records to ``due``, and free them; how many they are."""
+    c, n = s.calendar, s.counters
+    count = 0
+    while record >= 0:
+        s.due[count, WHAT], s.due[count, KIND] = c[record, WHAT], c[record, KIND]
+        count += 1
+        following = c[record, FOLLOWING]
+        c[record, FOLLOWING] = n[FREE_RECORD]
+        n[FREE_RECORD] = record
+        record = following
+    n[RECORDS_LEFT] += count
+    return count
+
+
+@inlined
 def take(s: State) -> Int:
-    """Remove a batch of the earliest instant and give its first record."""
+    """Move a batch of the earliest instant to ``due``; how many records it has."""
     c, n = s.calendar, s.counters
     if n[TODAY] >= 0:
         record = n[TODAY]
         n[TODAY] = -1
-        return record
+        return release(s, record)
     key, heap = s.heap_when, s.heap_batch
     batch = heap[0]
     slot = place(key[0])
@@ -141,15 +190,4 @@ def take(s: State) -> Int:
     record = c[batch, HEAD]
     c[batch, HEAD] = n[FREE_BATCH]
     n[FREE_BATCH] = batch
-    return record
-
-
-@inlined
-def release(s: State, record: Int) -> Int:
-    """Free a record that was taken; give the next of its batch, or -1."""
-    c, n = s.calendar, s.counters
-    following = c[record, FOLLOWING]
-    c[record, FOLLOWING] = n[FREE_RECORD]
-    n[FREE_RECORD] = record
-    n[RECORDS_LEFT] += 1
-    return following
+    return release(s, record)

@@ -14,7 +14,19 @@ from __future__ import annotations
 
 from sim.clock import FOREVER
 from sim.compiled import inlined, lean
-from sim.network.kernels.calendar import clear, earliest, push, release, take
+from sim.network.kernels.ahead import (
+    GAP,
+    fetch,
+    fetch_links,
+    fetch_neighbours,
+    fetch_next,
+    fetch_owners,
+    fetch_parts,
+    fetch_path,
+    fetch_row,
+    turn,
+)
+from sim.network.kernels.calendar import clear, earliest, peek, push, take
 from sim.network.kernels.maxmin import solve
 from sim.network.kernels.moves import OVERHEAD as OVERHEAD_SPENT
 from sim.network.kernels.ranks import advance, arm, hand_on, part_done
@@ -24,6 +36,7 @@ from sim.network.kernels.state import (
     ARRIVES,
     ARRIVING,
     BUSY,
+    CRITICAL,
     DIRTY,
     DST,
     END,
@@ -51,6 +64,7 @@ from sim.network.kernels.state import (
     ROUND,
     ROW,
     SOLVES,
+    SRC,
     STALLED,
     STALLS,
     STANDING,
@@ -84,6 +98,50 @@ __all__ = [
 #: instants is used up; a job is done; a duration beyond the range of time; the log
 #: is full.
 EMPTY, HORIZON, LOAD, CROWDED, PAUSE, COMPLETED, OVERFLOW, RECORDED = 0, 1, 2, 3, 4, 5, 6, 7
+
+
+#: Stages of `look_ahead`.
+LOOKS = 5
+
+
+@inlined
+def look_ahead(s: State, i: Int, gap: Int, count: Int) -> None:
+    """Ask for what record i + gap of those due will need, and those further on, each at its stage."""
+    j = i + 5 * gap
+    if j < count:
+        if s.due[j, KIND] == ARRIVES:
+            fetch(s.ranks, s.due[j, WHAT], ROUND)
+        else:
+            fetch_row(s, s.due[j, WHAT])
+    j = i + 4 * gap
+    if 0 <= j < count and s.due[j, KIND] != ARRIVES:
+        f = s.due[j, WHAT]
+        fetch_path(s, f)
+        if s.due[j, KIND] == ENDS:
+            fetch(s.ranks, s.tags[f, SRC], ROUND)
+            fetch(s.ranks, s.tags[f, DST], ROUND)
+            fetch(s.account, max(s.transfers[f, CRITICAL], 0), 0)
+    j = i + 3 * gap
+    if 0 <= j < count and s.due[j, KIND] != ARRIVES:
+        f = s.due[j, WHAT]
+        fetch_links(s, f)
+        if s.due[j, KIND] == ENDS:
+            fetch(s.starts, turn(s, s.tags[f, SRC]), 0)
+            fetch(s.starts, turn(s, s.tags[f, DST]), 0)
+    j = i + 2 * gap
+    if 0 <= j < count and s.due[j, KIND] != ARRIVES:
+        f = s.due[j, WHAT]
+        fetch_neighbours(s, f)
+        if s.due[j, KIND] == ENDS:
+            fetch_parts(s, s.tags[f, SRC])
+            fetch_parts(s, s.tags[f, DST])
+    j = i + gap
+    if 0 <= j < count and s.due[j, KIND] != ARRIVES:
+        f = s.due[j, WHAT]
+        fetch_owners(s, f)
+        if s.due[j, KIND] == ENDS:
+            fetch_next(s, s.tags[f, SRC])
+            fetch_next(s, s.tags[f, DST])
 
 
 @inlined
@@ -171,8 +229,10 @@ def run(s: State, until: Int, budget: Int) -> Int:
                 members = solve(s, counters[DIRTY])
                 counters[DIRTY] = 0
                 counters[SOLVES] += 1
+                peek(s, 2)
                 if not apply(s, members):
                     return OVERFLOW
+                peek(s, 3)
             continue
         if counters[WATCHED] > 0:
             watched = counters[WATCHED] - 1
@@ -195,12 +255,15 @@ def run(s: State, until: Int, budget: Int) -> Int:
         if when != counters[NOW]:
             counters[NOW] = when
             s.instant[0] = NEVER
-        record = take(s)
-        while record >= 0:
-            what, kind = s.calendar[record, WHAT], s.calendar[record, KIND]
-            record = release(s, record)
-            counters[EVENTS] += 1
-            happen(s, what, kind)
+        count = take(s)
+        counters[EVENTS] += count
+        peek(s, 0)
+        gap = min(GAP, count)
+        for i in range(-LOOKS * gap, count):
+            look_ahead(s, i, gap, count)
+            if i >= 0:
+                happen(s, s.due[i, WHAT], s.due[i, KIND])
+        peek(s, 1)
     return PAUSE
 
 

@@ -22,6 +22,18 @@ changes by less keeps its old value.
 from __future__ import annotations
 
 from sim.compiled import inlined
+from sim.network.kernels.ahead import (
+    FAR,
+    GAP,
+    MANY,
+    fetch,
+    fetch_first,
+    fetch_links,
+    fetch_neighbours,
+    fetch_owner,
+    fetch_owners,
+    fetch_path,
+)
 from sim.network.kernels.state import (
     AFTER,
     BEFORE,
@@ -40,6 +52,7 @@ from sim.network.kernels.state import (
     SEEN,
     SOLVED,
     STAMP,
+    STATUS,
     STRANGERS,
     TRIAL,
     UNSETTLED,
@@ -115,6 +128,26 @@ def settle(s: State, f: Int, rate: Float, limit: Int) -> None:
 
 
 @inlined
+def look_ahead(s: State, i: Int, members: Int) -> None:
+    """Ask for what member i + GAP of ``changed`` will need, and those further on, each at its stage."""
+    j = i + 4 * GAP
+    if j < members:
+        fetch(s.transfers, s.changed[j], STATUS)
+    j = i + 3 * GAP
+    if 0 <= j < members:
+        fetch_path(s, s.changed[j])
+    j = i + 2 * GAP
+    if 0 <= j < members:
+        fetch_links(s, s.changed[j])
+    j = i + GAP
+    if 0 <= j < members:
+        fetch_neighbours(s, s.changed[j])
+    j = i + GAP // 2
+    if 0 <= j < members:
+        fetch_owners(s, s.changed[j])
+
+
+@inlined
 def fill(s: State, members: Int, stamp: Int) -> Int:
     """Progressive filling of the first ``members`` of ``changed`` against the others.
 
@@ -125,7 +158,12 @@ def fill(s: State, members: Int, stamp: Int) -> Int:
     changed, touched = s.changed, s.touched
     s.counters[STRANGERS] = 0
     count = 0
-    for j in range(members):
+    many = members >= MANY
+    for j in range(-4 * GAP if many else 0, members):
+        if many:
+            look_ahead(s, j, members)
+            if j < 0:
+                continue
         f = changed[j]
         for e in range(s.transfers[f, ENTRY], s.transfers[f, ENTRY] + s.transfers[f, ENTRIES]):
             l = s.entries[e, LINK]
@@ -150,6 +188,13 @@ def fill(s: State, members: Int, stamp: Int) -> Int:
     # Members that meet no other member get what is left, without a queue.
     waiting = 0
     for j in range(members):
+        if many:
+            if j + 3 * GAP < members:
+                fetch(s.transfers, changed[j + 3 * GAP], STATUS)
+            if j + 2 * GAP < members:
+                fetch_path(s, changed[j + 2 * GAP])
+            if j + GAP < members:
+                fetch_links(s, changed[j + GAP])
         f = changed[j]
         alone = True
         share = s.flows[f, CAP]
@@ -175,11 +220,15 @@ def fill(s: State, members: Int, stamp: Int) -> Int:
     key, what = s.queue_key, s.queue_what
     size = 0
     for j in range(count):
+        if many and j + FAR < count:
+            fetch(s.lists, touched[j + FAR], FIRST)
         l = touched[j]
         if s.lists[l, UNSETTLED] > 0:
             key[size], what[size] = max(s.links[l, ROOM], 0.0) / s.links[l, WIDTH], l
             size += 1
     for j in range(members):
+        if many and j + FAR < members:
+            fetch(s.transfers, changed[j + FAR], STATUS)
         f = changed[j]
         if s.transfers[f, MARK] == stamp and s.flows[f, CAP] < 1e300:
             key[size], what[size] = s.flows[f, CAP], -1 - f
@@ -220,7 +269,15 @@ def join(s: State, members: Int, count: Int, stamp: Int) -> Int:
     """
     changed, touched = s.changed, s.touched
     grown = members
+    many = members >= MANY
     for j in range(count):
+        if many:
+            if j + 3 * GAP < count:
+                fetch(s.lists, touched[j + 3 * GAP], FIRST)
+            if j + 2 * GAP < count:
+                fetch_first(s, touched[j + 2 * GAP])
+            if j + GAP < count:
+                fetch_owner(s, touched[j + GAP])
         l = touched[j]
         if s.lists[l, OTHERS] == 0:
             continue
@@ -268,6 +325,8 @@ def solve(s: State, members: Int) -> Int:
         stamp = s.counters[STAMP]
         members = grown
         for j in range(members):
+            if members >= MANY and j + FAR < members:
+                fetch(s.transfers, s.changed[j + FAR], MARK)
             s.transfers[s.changed[j], MARK] = stamp
         count = fill(s, members, stamp)
         s.counters[SOLVED] += members

@@ -73,8 +73,8 @@ REPEAT, LEFT, NEXT, ROW, FIRST_TRANSFER, COUNT, BASE, MEMBERS, WATCH = range(9)
 # NEXT: not loaded yet, or there is none.
 UNKNOWN, LAST = -1, -2
 
-# calendar: see `calendar`.
-HEAD, WHAT, KIND, FOLLOWING = range(4)
+# calendar, due: see `calendar`.
+WHAT, KIND, HEAD, FOLLOWING = range(4)
 ARRIVES, STARTS, ENDS, IS_REDUCED = range(4)  # kinds
 WHEN, BATCH = range(2)
 
@@ -148,6 +148,7 @@ class State(NamedTuple):
     calendar: npt.NDArray[np.int32]
     heap_when: IntArray
     heap_batch: npt.NDArray[np.int32]
+    due: npt.NDArray[np.int32]
     recent: IntArray
     jobs: IntArray
     counters: IntArray
@@ -217,6 +218,7 @@ def new_state(capacity: FloatArray, columns: int) -> State:
         calendar=short(0, 4),
         heap_when=whole(0),
         heap_batch=short(0),
+        due=short(0, 2),
         recent=whole(RECENT, 2),
         jobs=whole(0, 3),
         counters=whole(TODAY + 1),

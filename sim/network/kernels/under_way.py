@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 
 from sim.compiled import inlined, lean
+from sim.network.kernels.ahead import FAR, MANY, fetch
 from sim.network.kernels.calendar import push
 from sim.network.kernels.maxmin import RATE_TOLERANCE, link_entries, unlink_entries
 from sim.network.kernels.moves import CAPPED, CONTENTION, TIERS
@@ -101,7 +102,10 @@ def dirty(s: State, f: Int) -> None:
 def compact(s: State) -> None:
     """Keep each dirty transfer that is still active, once."""
     kept = 0
-    for j in range(s.counters[DIRTY]):
+    dirty = s.counters[DIRTY]
+    for j in range(dirty):
+        if dirty >= MANY and j + FAR < dirty:
+            fetch(s.transfers, s.changed[j + FAR], STATUS)
         f = s.changed[j]
         if s.transfers[f, MARK] == WAITING and s.transfers[f, STATUS] == ACTIVE:
             s.transfers[f, MARK] = 0
@@ -206,6 +210,9 @@ def apply(s: State, members: Int) -> bool:
     """Give the solved transfers their new rates and ends. False: beyond all time."""
     now, lag = s.counters[NOW], s.instant[0]
     for j in range(members):
+        if members >= MANY and j + FAR < members:
+            fetch(s.transfers, s.changed[j + FAR], RATE)
+            fetch(s.transfers, s.changed[j + FAR], ANCHOR)
         f = s.changed[j]
         new, old = s.flows[f, TRIAL], s.flows[f, RATE]
         s.transfers[f, MARK] = 0

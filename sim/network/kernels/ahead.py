@@ -1,0 +1,171 @@
+"""Fetching ahead: what the event loop will look at soon is asked for early.
+
+The loop waits for memory more than it computes. At one instant thousands of transfers
+may start or end, and what belongs to each lies anywhere: its row names its entries, an
+entry its link, the link its first entry, that one's owner a transfer again. Followed
+one after the other each step waits for the one before; asked for some items ahead,
+many are on their way at once. So a list of transfers is gone through in stages, `GAP`
+items apart: `fetch_row`, then, when that has come, `fetch_path`, `fetch_links` and
+`fetch_neighbours`. A fetch changes nothing and cannot fail; one that is not needed in the
+end costs a few cycles.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from sim.compiled import inlined
+from sim.network.kernels.state import (
+    BEFORE,
+    ENTRIES,
+    ENTRY,
+    FIRST,
+    LINK,
+    NEXT,
+    NUMBER,
+    OVERHEAD,
+    OWNER,
+    REPEAT,
+    REPETITION,
+    ROUND,
+    ROW,
+    START,
+    STATUS,
+    Int,
+    State,
+)
+
+__all__ = [
+    "FAR",
+    "GAP",
+    "MANY",
+    "fetch",
+    "fetch_first",
+    "fetch_links",
+    "fetch_neighbours",
+    "fetch_next",
+    "fetch_owner",
+    "fetch_owners",
+    "fetch_parts",
+    "fetch_path",
+    "fetch_row",
+    "turn",
+]
+
+#: Items between two stages.
+GAP = 4
+
+#: The solver looks ahead from so many transfers on; what it works on before is still
+#: in the cache since it started.
+MANY = 64
+
+#: Items ahead where one fetch is all.
+FAR = 12
+
+
+@intrinsic
+def fetch(context: Any, array: Any, row: Any, column: Any) -> Any:
+    """Ask for the cache line of ``array[row, column]``, or ``array[row]`` in one dimension."""
+
+    def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        kind = signature.args[0]
+        view = context.make_array(kind)(context, builder, given[0])
+        indices = [
+            context.cast(builder, at, of, types.intp)
+            for at, of in zip(given[1:], signature.args[1:], strict=True)
+        ]
+        indices = indices[: kind.ndim]
+        item = cgutils.get_item_pointer(context, builder, kind, view, indices)
+        address = builder.bitcast(item, cgutils.voidptr_t)
+        word = cgutils.int32_t
+        function = builder.module.declare_intrinsic(
+            "llvm.prefetch",
+            [address.type],
+            ir.FunctionType(ir.VoidType(), [address.type, word, word, word]),
+        )
+        # For reading, into all levels of the cache, data.
+        builder.call(function, [address, word(0), word(3), word(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, row, column), generate
+
+
+@inlined
+def fetch_row(s: State, f: Int) -> None:
+    """The row of transfer f."""
+    fetch(s.transfers, f, STATUS)
+    fetch(s.transfers, f, START)
+    fetch(s.transfers, f, OVERHEAD)
+
+
+@inlined
+def turn(s: State, r: Int) -> Int:
+    """Where in ``starts`` the parts of the next repetition of rank r stand, or nearly so."""
+    q = s.ranks[r, ROUND]
+    if s.ranks[r, REPETITION] + 1 >= s.rounds[q, REPEAT] and s.rounds[q, NEXT] >= 0:
+        q = s.rounds[q, NEXT]
+    return s.rounds[q, ROW] + s.ranks[r, NUMBER]
+
+
+@inlined
+def fetch_parts(s: State, r: Int) -> None:
+    """Which parts rank r has next."""
+    fetch(s.parts, s.starts[turn(s, r)], 0)
+
+
+@inlined
+def fetch_next(s: State, r: Int) -> None:
+    """The transfers that rank r has a part in next."""
+    at = turn(s, r)
+    for j in range(s.starts[at], min(s.starts[at] + 2, s.starts[at + 1])):
+        fetch(s.transfers, s.parts[j], START)
+
+
+@inlined
+def fetch_path(s: State, f: Int) -> None:
+    """The entries of transfer f."""
+    first = s.transfers[f, ENTRY]
+    after = first + s.transfers[f, ENTRIES]
+    for e in range(first, after, 2):
+        fetch(s.entries, e, LINK)
+    fetch(s.entries, after - 1, BEFORE)
+
+
+@inlined
+def fetch_links(s: State, f: Int) -> None:
+    """The links of transfer f."""
+    for e in range(s.transfers[f, ENTRY], s.transfers[f, ENTRY] + s.transfers[f, ENTRIES]):
+        fetch(s.lists, s.entries[e, LINK], FIRST)
+
+
+@inlined
+def fetch_first(s: State, l: Int) -> None:
+    """The first entry on link l."""
+    fetch(s.entries, max(s.lists[l, FIRST], 0), LINK)
+
+
+@inlined
+def fetch_owner(s: State, l: Int) -> None:
+    """The transfer whose entry is first on link l."""
+    at = s.lists[l, FIRST]
+    if at >= 0:
+        fetch(s.transfers, s.entries[at, OWNER], STATUS)
+
+
+@inlined
+def fetch_neighbours(s: State, f: Int) -> None:
+    """The first entries on the links of transfer f."""
+    for e in range(s.transfers[f, ENTRY], s.transfers[f, ENTRY] + s.transfers[f, ENTRIES]):
+        fetch_first(s, s.entries[e, LINK])
+
+
+@inlined
+def fetch_owners(s: State, f: Int) -> None:
+    """The transfers whose entries are first on the links of transfer f."""
+    for e in range(s.transfers[f, ENTRY], s.transfers[f, ENTRY] + s.transfers[f, ENTRIES]):
+        fetch_owner(s, s.entries[e, LINK])
