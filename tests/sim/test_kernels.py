@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 import sim
 import topologies
 from sim.clock import FOREVER
-from sim.network.kernels import calendar, events, maxplus, moves, state
+from sim.compiled import compiled
+from sim.network.kernels import ahead, calendar, events, maxplus, moves, state
 from sim.routing import Router
 from sim.routing.kernels import copy_pieces
 from tests.sim.strategies import graphs
@@ -101,6 +102,26 @@ def test_records_out_of_date_do_nothing() -> None:
     assert events.run(s, 6, 10) in (events.EMPTY, events.HORIZON)
     assert s.transfers[0, state.STATUS] == state.ACTIVE
     assert s.counters[state.THROUGH] == 0
+
+
+# ---------------------------------------------------------------- fetching ahead
+
+
+@compiled
+def fetch_everywhere(grid: Any, line: Any) -> None:
+    for i in range(-10_000, 10_000):
+        ahead.fetch(grid, i, 1)
+        ahead.fetch(line, i, 0)
+
+
+def test_a_fetch_asks_for_memory_and_changes_nothing() -> None:
+    """Of rows that are there and of others; the processor is told to."""
+    grid, line = np.arange(6).reshape(3, 2), np.arange(4, dtype=np.int32)
+    fetch_everywhere(grid, line)
+    assert grid.tolist() == [[0, 1], [2, 3], [4, 5]]
+    assert line.tolist() == [0, 1, 2, 3]
+    (code,) = fetch_everywhere.inspect_llvm().values()
+    assert code.count("call void @llvm.prefetch") >= 2
 
 
 # ---------------------------------------------------------------- maxplus and a recursion

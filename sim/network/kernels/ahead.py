@@ -3,11 +3,14 @@
 The loop waits for memory more than it computes. At one instant thousands of transfers
 may start or end, and what belongs to each lies anywhere: its row names its entries, an
 entry its link, the link its first entry, that one's owner a transfer again. Followed
-one after the other each step waits for the one before; asked for some items ahead,
+one after the other, each step waits for the one before; asked for some items ahead,
 many are on their way at once. So a list of transfers is gone through in stages, `GAP`
-items apart: `fetch_row`, then, when that has come, `fetch_path`, `fetch_links` and
-`fetch_neighbours`. A fetch changes nothing and cannot fail; one that is not needed in the
-end costs a few cycles.
+items apart: `fetch_row`, then, when that has come, `fetch_path`, `fetch_links`,
+`fetch_neighbours`, `fetch_owners` and `fetch_seconds`. Each reads only what the one
+before has asked for.
+
+A fetch changes nothing and cannot fail; one that was not needed costs a few cycles.
+The functions here read rows too: what they are given must be valid.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from numba.extending import intrinsic
 
 from sim.compiled import inlined
 from sim.network.kernels.state import (
+    AFTER,
     BEFORE,
     ENTRIES,
     ENTRY,
@@ -48,13 +52,14 @@ __all__ = [
     "fetch_first",
     "fetch_links",
     "fetch_neighbours",
-    "fetch_next",
     "fetch_owner",
+    "fetch_owner_path",
     "fetch_owners",
-    "fetch_parts",
     "fetch_path",
+    "fetch_rank",
     "fetch_row",
-    "turn",
+    "fetch_second",
+    "fetch_seconds",
 ]
 
 #: Items between two stages.
@@ -68,8 +73,7 @@ MANY = 64
 FAR = 12
 
 
-@intrinsic
-def fetch(context: Any, array: Any, row: Any, column: Any) -> Any:
+def _fetch(context: Any, array: Any, row: Any, column: Any) -> Any:
     """Ask for the cache line of ``array[row, column]``, or ``array[row]`` in one dimension."""
 
     def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
@@ -95,6 +99,10 @@ def fetch(context: Any, array: Any, row: Any, column: Any) -> Any:
     return types.void(array, row, column), generate
 
 
+#: ``fetch(array, row, column)``, inside kernels only.
+fetch: Any = intrinsic(_fetch)
+
+
 @inlined
 def fetch_row(s: State, f: Int) -> None:
     """The row of transfer f."""
@@ -104,26 +112,22 @@ def fetch_row(s: State, f: Int) -> None:
 
 
 @inlined
-def turn(s: State, r: Int) -> Int:
-    """Where in ``starts`` the parts of the next repetition of rank r stand, or nearly so."""
+def fetch_rank(s: State, r: Int, stage: Int) -> None:
+    """Running rank r, then where its next parts stand, which they are, and their rows."""
+    if stage == 1:
+        fetch(s.ranks, r, ROUND)
+        return
     q = s.ranks[r, ROUND]
     if s.ranks[r, REPETITION] + 1 >= s.rounds[q, REPEAT] and s.rounds[q, NEXT] >= 0:
         q = s.rounds[q, NEXT]
-    return s.rounds[q, ROW] + s.ranks[r, NUMBER]
-
-
-@inlined
-def fetch_parts(s: State, r: Int) -> None:
-    """Which parts rank r has next."""
-    fetch(s.parts, s.starts[turn(s, r)], 0)
-
-
-@inlined
-def fetch_next(s: State, r: Int) -> None:
-    """The transfers that rank r has a part in next."""
-    at = turn(s, r)
-    for j in range(s.starts[at], min(s.starts[at] + 2, s.starts[at + 1])):
-        fetch(s.transfers, s.parts[j], START)
+    at = s.rounds[q, ROW] + s.ranks[r, NUMBER]
+    if stage == 2:
+        fetch(s.starts, at, 0)
+    elif stage == 3:
+        fetch(s.parts, s.starts[at], 0)
+    else:
+        for j in range(s.starts[at], min(s.starts[at] + 2, s.starts[at + 1])):
+            fetch_row(s, s.parts[j])
 
 
 @inlined
@@ -151,10 +155,29 @@ def fetch_first(s: State, l: Int) -> None:
 
 @inlined
 def fetch_owner(s: State, l: Int) -> None:
-    """The transfer whose entry is first on link l."""
+    """The transfer whose entry is first on link l, and the second entry."""
     at = s.lists[l, FIRST]
     if at >= 0:
         fetch(s.transfers, s.entries[at, OWNER], STATUS)
+        fetch(s.entries, max(s.entries[at, AFTER], 0), LINK)
+
+
+@inlined
+def fetch_second(s: State, l: Int) -> None:
+    """The transfer whose entry is second on link l."""
+    at = s.lists[l, FIRST]
+    if at >= 0:
+        at = s.entries[at, AFTER]
+        if at >= 0:
+            fetch(s.transfers, s.entries[at, OWNER], STATUS)
+
+
+@inlined
+def fetch_owner_path(s: State, l: Int) -> None:
+    """The entries of the transfer whose entry is first on link l."""
+    at = s.lists[l, FIRST]
+    if at >= 0:
+        fetch_path(s, s.entries[at, OWNER])
 
 
 @inlined
@@ -169,3 +192,10 @@ def fetch_owners(s: State, f: Int) -> None:
     """The transfers whose entries are first on the links of transfer f."""
     for e in range(s.transfers[f, ENTRY], s.transfers[f, ENTRY] + s.transfers[f, ENTRIES]):
         fetch_owner(s, s.entries[e, LINK])
+
+
+@inlined
+def fetch_seconds(s: State, f: Int) -> None:
+    """The transfers whose entries are second on the links of transfer f."""
+    for e in range(s.transfers[f, ENTRY], s.transfers[f, ENTRY] + s.transfers[f, ENTRIES]):
+        fetch_second(s, s.entries[e, LINK])

@@ -77,6 +77,7 @@ def push(s: State, when: Int, what: Int, kind: Int) -> None:
     record = n[FREE_RECORD]
     n[FREE_RECORD] = c[record, FOLLOWING]
     n[RECORDS_LEFT] -= 1
+    fetch(c, n[FREE_RECORD], FOLLOWING)
     c[record, WHAT] = what
     c[record, KIND] = kind
     if when == n[NOW]:

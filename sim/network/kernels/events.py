@@ -19,12 +19,10 @@ from sim.network.kernels.ahead import (
     fetch,
     fetch_links,
     fetch_neighbours,
-    fetch_next,
     fetch_owners,
-    fetch_parts,
     fetch_path,
+    fetch_rank,
     fetch_row,
-    turn,
 )
 from sim.network.kernels.calendar import clear, earliest, peek, push, take
 from sim.network.kernels.maxmin import solve
@@ -106,42 +104,38 @@ LOOKS = 5
 
 @inlined
 def look_ahead(s: State, i: Int, gap: Int, count: Int) -> None:
-    """Ask for what record i + gap of those due will need, and those further on, each at its stage."""
+    """Ask for what records i + gap ... i + 5 gap of those due will need, each at its stage.
+
+    The furthest one's row first, then its entries, their links, the first entries there and
+    the transfers these belong to: an end looks for those it has limited, a start is put
+    before them. An end also lets its ranks go on: their rows, where their next parts
+    stand, those parts, and the transfers these are.
+    """
     j = i + 5 * gap
     if j < count:
         if s.due[j, KIND] == ARRIVES:
             fetch(s.ranks, s.due[j, WHAT], ROUND)
         else:
             fetch_row(s, s.due[j, WHAT])
-    j = i + 4 * gap
-    if 0 <= j < count and s.due[j, KIND] != ARRIVES:
+    for stage in range(1, LOOKS):
+        j = i + (LOOKS - stage) * gap
+        if j < 0 or j >= count or s.due[j, KIND] == ARRIVES:
+            continue
         f = s.due[j, WHAT]
-        fetch_path(s, f)
-        if s.due[j, KIND] == ENDS:
-            fetch(s.ranks, s.tags[f, SRC], ROUND)
-            fetch(s.ranks, s.tags[f, DST], ROUND)
-            fetch(s.account, max(s.transfers[f, CRITICAL], 0), 0)
-    j = i + 3 * gap
-    if 0 <= j < count and s.due[j, KIND] != ARRIVES:
-        f = s.due[j, WHAT]
-        fetch_links(s, f)
-        if s.due[j, KIND] == ENDS:
-            fetch(s.starts, turn(s, s.tags[f, SRC]), 0)
-            fetch(s.starts, turn(s, s.tags[f, DST]), 0)
-    j = i + 2 * gap
-    if 0 <= j < count and s.due[j, KIND] != ARRIVES:
-        f = s.due[j, WHAT]
-        fetch_neighbours(s, f)
-        if s.due[j, KIND] == ENDS:
-            fetch_parts(s, s.tags[f, SRC])
-            fetch_parts(s, s.tags[f, DST])
-    j = i + gap
-    if 0 <= j < count and s.due[j, KIND] != ARRIVES:
-        f = s.due[j, WHAT]
-        fetch_owners(s, f)
-        if s.due[j, KIND] == ENDS:
-            fetch_next(s, s.tags[f, SRC])
-            fetch_next(s, s.tags[f, DST])
+        if stage == 1:
+            fetch_path(s, f)
+        elif stage == 2:
+            fetch_links(s, f)
+        elif stage == 3:
+            fetch_neighbours(s, f)
+        else:
+            fetch_owners(s, f)
+        # Of a record out of date the ranks may be elsewhere by now.
+        if s.due[j, KIND] == ENDS and s.transfers[f, STATUS] == ACTIVE:
+            if stage == 1:
+                fetch(s.account, max(s.transfers[f, CRITICAL], 0), 0)
+            fetch_rank(s, s.tags[f, SRC], stage)
+            fetch_rank(s, s.tags[f, DST], stage)
 
 
 @inlined

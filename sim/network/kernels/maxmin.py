@@ -31,8 +31,11 @@ from sim.network.kernels.ahead import (
     fetch_links,
     fetch_neighbours,
     fetch_owner,
+    fetch_owner_path,
     fetch_owners,
     fetch_path,
+    fetch_second,
+    fetch_seconds,
 )
 from sim.network.kernels.state import (
     AFTER,
@@ -130,21 +133,47 @@ def settle(s: State, f: Int, rate: Float, limit: Int) -> None:
 @inlined
 def look_ahead(s: State, i: Int, members: Int) -> None:
     """Ask for what member i + GAP of ``changed`` will need, and those further on, each at its stage."""
-    j = i + 4 * GAP
+    j = i + 5 * GAP
     if j < members:
         fetch(s.transfers, s.changed[j], STATUS)
-    j = i + 3 * GAP
+    j = i + 4 * GAP
     if 0 <= j < members:
         fetch_path(s, s.changed[j])
-    j = i + 2 * GAP
+    j = i + 3 * GAP
     if 0 <= j < members:
         fetch_links(s, s.changed[j])
-    j = i + GAP
+    j = i + 2 * GAP
     if 0 <= j < members:
         fetch_neighbours(s, s.changed[j])
-    j = i + GAP // 2
+    j = i + GAP
     if 0 <= j < members:
         fetch_owners(s, s.changed[j])
+    j = i + GAP // 2
+    if 0 <= j < members:
+        fetch_seconds(s, s.changed[j])
+
+
+@inlined
+def look_behind(s: State, last: Int) -> None:
+    """Ask for what the end of the heap will need.
+
+    In lockstep many shares are the same: the last of the heap comes to its top and stays there.
+    """
+    if last < 5 * GAP:
+        return
+    l = s.queue_what[last - 4 * GAP]
+    if l >= 0:
+        fetch(s.lists, l, FIRST)
+    l = s.queue_what[last - 3 * GAP]
+    if l >= 0:
+        fetch_first(s, l)
+    l = s.queue_what[last - 2 * GAP]
+    if l >= 0:
+        fetch_owner(s, l)
+    l = s.queue_what[last - GAP]
+    if l >= 0:
+        fetch_second(s, l)
+        fetch_owner_path(s, l)
 
 
 @inlined
@@ -159,7 +188,7 @@ def fill(s: State, members: Int, stamp: Int) -> Int:
     s.counters[STRANGERS] = 0
     count = 0
     many = members >= MANY
-    for j in range(-4 * GAP if many else 0, members):
+    for j in range(-5 * GAP if many else 0, members):
         if many:
             look_ahead(s, j, members)
             if j < 0:
@@ -237,6 +266,8 @@ def fill(s: State, members: Int, stamp: Int) -> Int:
         sift_down(key, what, at, size)
     while waiting > 0 and size > 0:
         share, l = key[0], what[0]
+        if many:
+            look_behind(s, size - 1)
         if l < 0:
             f = -1 - l
             if s.transfers[f, MARK] == stamp:
@@ -272,12 +303,14 @@ def join(s: State, members: Int, count: Int, stamp: Int) -> Int:
     many = members >= MANY
     for j in range(count):
         if many:
+            if j + 4 * GAP < count:
+                fetch(s.lists, touched[j + 4 * GAP], FIRST)
             if j + 3 * GAP < count:
-                fetch(s.lists, touched[j + 3 * GAP], FIRST)
+                fetch_first(s, touched[j + 3 * GAP])
             if j + 2 * GAP < count:
-                fetch_first(s, touched[j + 2 * GAP])
+                fetch_owner(s, touched[j + 2 * GAP])
             if j + GAP < count:
-                fetch_owner(s, touched[j + GAP])
+                fetch_second(s, touched[j + GAP])
         l = touched[j]
         if s.lists[l, OTHERS] == 0:
             continue

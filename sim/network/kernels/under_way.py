@@ -102,9 +102,9 @@ def dirty(s: State, f: Int) -> None:
 def compact(s: State) -> None:
     """Keep each dirty transfer that is still active, once."""
     kept = 0
-    dirty = s.counters[DIRTY]
-    for j in range(dirty):
-        if dirty >= MANY and j + FAR < dirty:
+    members = s.counters[DIRTY]
+    for j in range(members):
+        if members >= MANY and j + FAR < members:
             fetch(s.transfers, s.changed[j + FAR], STATUS)
         f = s.changed[j]
         if s.transfers[f, MARK] == WAITING and s.transfers[f, STATUS] == ACTIVE:
