@@ -84,7 +84,7 @@ def _fetch(context: Any, array: Any, row: Any, column: Any) -> Any:
             for at, of in zip(given[1:], signature.args[1:], strict=True)
         ]
         indices = indices[: kind.ndim]
-        item = cgutils.get_item_pointer(context, builder, kind, view, indices)
+        item = cgutils.get_item_pointer(context, builder, kind, view, indices)  # type: ignore[no-untyped-call]
         address = builder.bitcast(item, cgutils.voidptr_t)
         word = cgutils.int32_t
         function = builder.module.declare_intrinsic(
