@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import Measured
+from benchmarks.memory import SIZES, latency
 from benchmarks.rows import Row
 
 __all__ = ["HEADINGS", "cells", "machine", "markdown", "replace_block", "seconds", "text"]
@@ -116,6 +117,7 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         **{name: version(name) for name in ("numba", "numpy", "networkx", "simpy")},
         "load of the last 15 minutes": busy,
+        **{f"a read within {size:g} MiB": f"{latency(size) * 1e9:.0f} ns" for size in SIZES},
     }
 
 
