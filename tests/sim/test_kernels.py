@@ -96,7 +96,8 @@ def test_records_out_of_date_do_nothing() -> None:
         assert world.env.now_ps == 2 * 10**12
         assert world.network.cost.transfers == 1
     s = empty_calendar(256)
-    s = state.with_rows(s, transfers=1)
+    # A rank, too, with a part in a round: what such a record leads to is fetched, and so must be there.
+    s = state.with_rows(s, transfers=1, ranks=1, rounds=1, starts=2, parts=1, account=1)
     s.transfers[0, state.STATUS], s.transfers[0, state.END] = state.ACTIVE, 7
     calendar.push(s, 5, 0, state.ENDS)
     assert events.run(s, 6, 10) in (events.EMPTY, events.HORIZON)
