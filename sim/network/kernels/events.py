@@ -16,6 +16,7 @@ from sim.clock import FOREVER
 from sim.compiled import inlined, lean
 from sim.network.kernels.ahead import (
     GAP,
+    SPREAD,
     fetch,
     fetch_links,
     fetch_neighbours,
@@ -101,10 +102,8 @@ EMPTY, HORIZON, LOAD, CROWDED, PAUSE, COMPLETED, OVERFLOW, RECORDED = 0, 1, 2, 3
 #: Stages of `look_ahead`.
 LOOKS = 5
 
-#: Records of an instant from which on it looks ahead, and transfers loaded from which on the
-#: loop looks into the next instant: with fewer all is in the cache, and looking costs more than it
-#: saves (a ring of 1,024 uneven links 1.0 s without, 1.5 s with).
-SEVERAL, SPREAD = 8, 8192
+#: Records of an instant from which on it looks ahead.
+SEVERAL = 8
 
 
 @inlined
