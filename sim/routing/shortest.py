@@ -10,6 +10,7 @@ import numpy.typing as npt
 from sim.fabric import KINDS, Fabric
 from sim.routing.paths import Bools, Ints, Paths
 from sim.schedule import IntArray
+from sim.waits import offsets_of
 
 __all__ = ["ShortestPaths"]
 
@@ -95,8 +96,7 @@ class ShortestPaths:
             if used >= 0:
                 break
             room = max(2 * room, -used)
-        start = np.zeros(src.size + 1, dtype=np.int64)
-        np.cumsum(length, out=start[1:])
+        start = offsets_of(length)
         within = np.arange(int(start[-1])) - np.repeat(start[:-1], length)
         return Paths(
             start,
@@ -111,9 +111,7 @@ class ShortestPaths:
         """Links into each node, in compressed rows."""
         f = self.fabric
         order = np.lexsort((np.arange(f.links), f.tail, f.head)).astype(np.int32)
-        start = np.zeros(len(f.nodes) + 1, dtype=np.int64)
-        np.cumsum(np.bincount(f.head, minlength=len(f.nodes)), out=start[1:])
-        return start, order
+        return offsets_of(np.bincount(f.head, minlength=len(f.nodes))), order
 
     def _core(self) -> Bools:
         """Whether each node can be passed, and is more than a dead end at a node that can."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -253,6 +254,16 @@ def test_dragonflies_pass_one_global_link_at_most(g: int, a: int, p: int) -> Non
         assert sum(x != y for x, y in pairwise(pods)) == (pods[0] != pods[-1])
 
 
+def between_pods_first(graph: Any) -> Callable[[Any, Any, Any], int]:
+    """What a link costs Dijkstra: one between pods as much as a thousand others."""
+
+    def cost(a: Any, b: Any, _: Any) -> int:
+        between = {graph.nodes[n].get("pod") for n in (a, b)} - {None}
+        return 1000 if len(between) == 2 else 1
+
+    return cost
+
+
 @given(st.integers(2, 5), st.integers(1, 4), st.data())
 def test_minimal_counts_links_between_pods_first(pods: int, size: int, data: st.DataObject) -> None:
     """As Dijkstra finds it, a link between pods being worth a thousand others, on any switches in pods."""
@@ -269,10 +280,7 @@ def test_minimal_counts_links_between_pods_first(pods: int, size: int, data: st.
     fabric, paths, pairs = route(graph)
     assert_valid(fabric, paths, pairs)
 
-    def cost(a: Any, b: Any, _: Any) -> int:
-        between = {graph.nodes[n].get("pod") for n in (a, b)} - {None}
-        return 1000 if len(between) == 2 else 1
-
+    cost = between_pods_first(graph)
     for i, (s, d) in enumerate(pairs):
         passed = nodes_of(fabric, paths, i)
         least = nx.dijkstra_path_length(graph, fabric.nodes[s], fabric.nodes[d], weight=cost)
@@ -300,10 +308,7 @@ def test_dead_ends_at_either_end(pods: int, size: int, data: st.DataObject) -> N
     fabric, paths, pairs = route(graph)
     assert_valid(fabric, paths, pairs)
 
-    def cost(a: Any, b: Any, _: Any) -> int:
-        between = {graph.nodes[n].get("pod") for n in (a, b)} - {None}
-        return 1000 if len(between) == 2 else 1
-
+    cost = between_pods_first(graph)
     for i, (s, d) in enumerate(pairs):
         ends = {fabric.nodes[s], fabric.nodes[d]}
         others = [n for n, domain in graph.nodes(data="domain") if domain is not None and n not in ends]
