@@ -73,8 +73,8 @@ GAP = 4
 #: 1,024 ranks, five transfers a solve, took 6 % longer.
 MANY = 64
 
-#: Nobody looks ahead with fewer transfers loaded, nor into the next instant: all is in the
-#: cache then (a ring of 1,024 uneven links took 1.0 s without, 1.5 s with; with equal links,
+#: With fewer transfers loaded nobody looks ahead in stages, nor into the next instant: all is in
+#: the cache then (a ring of 1,024 uneven links took 1.0 s without, 1.5 s with; with equal links,
 #: every transfer an event, 0.55 s and 0.8 s).
 SPREAD = 8192
 

@@ -107,22 +107,22 @@ SEVERAL = 8
 
 
 @inlined
-def look_ahead(s: State, i: Int, gap: Int, count: Int) -> None:
-    """Ask for what records i + gap ... i + 5 gap of those due will need, each at its stage.
+def look_ahead(s: State, i: Int, count: Int) -> None:
+    """Ask for what records i + GAP ... i + 5 GAP of those due will need, each at its stage.
 
     The furthest one's row first, then its entries, their links, the first entries there and
     the transfers these belong to: an end looks for those it has limited, a start is put
     before them. An end also lets its ranks go on: their rows, where their next parts
     stand, those parts, and the transfers these are.
     """
-    j = i + 5 * gap
+    j = i + LOOKS * GAP
     if j < count:
         if s.due[j, KIND] == ARRIVES:
             fetch(s.ranks, s.due[j, WHAT], ROUND)
         else:
             fetch_row(s, s.due[j, WHAT])
     for stage in range(1, LOOKS):
-        j = i + (LOOKS - stage) * gap
+        j = i + (LOOKS - stage) * GAP
         if j < 0 or j >= count or s.due[j, KIND] == ARRIVES:
             continue
         f = s.due[j, WHAT]
@@ -263,7 +263,7 @@ def run(s: State, until: Int, budget: Int) -> Int:
         ahead = spread and count >= SEVERAL
         for i in range(-LOOKS * GAP if ahead else 0, count):
             if ahead:
-                look_ahead(s, i, GAP, count)
+                look_ahead(s, i, count)
             if i >= 0:
                 happen(s, s.due[i, WHAT], s.due[i, KIND])
         if spread:
