@@ -16,7 +16,7 @@ from simpy.events import NORMAL, EventPriority
 
 from topologies.errors import CapacityError, UnitError
 
-__all__ = ["FOREVER", "LATEST", "PS_PER_SECOND", "Clock", "picoseconds", "seconds"]
+__all__ = ["FOREVER", "LATEST", "PS_PER_SECOND", "TICK", "Clock", "picoseconds", "seconds"]
 
 PS_PER_SECOND = 1_000_000_000_000
 
@@ -26,6 +26,11 @@ FOREVER = 2**63 - 1
 #: The last instant a simulation may reach: 53 days, half of the int64 range,
 #: so that a sum of two instants never overflows.
 LATEST = 2**62
+
+#: Share of a picosecond by which a duration may exceed a whole number of them
+#: before it is rounded up: rounding in a float's last bit must not cost one.
+#: An odd number on purpose, so that no fraction of bytes lands on it.
+TICK = 0.000912
 
 
 def picoseconds(duration: float, name: str = "time") -> int:

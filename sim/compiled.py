@@ -32,8 +32,8 @@ SOURCES = (
     "compiled.py",
     "numbering.py",
     "durations.py",
-    "transfers.py",
-    "routing/*.py",
+    "routing/kernels.py",
+    "routing/search.py",
     "network/kernels/*.py",
 )
 

@@ -20,6 +20,7 @@ from sim.clock import LATEST, PS_PER_SECOND
 from sim.graph_arrays import KINDS
 from sim.schedule import FloatArray, IntArray
 from topologies import graph as contract
+from topologies.collector import no_collection
 from topologies.errors import CapacityError, TopologyError
 
 __all__ = ["KINDS", "Fabric", "compile_fabric"]
@@ -200,11 +201,17 @@ def compile_fabric(graph: nx.Graph[Any] | Fabric) -> Fabric:
     given: object = graph
     if not isinstance(given, nx.Graph):
         contract.check(graph, among=())
+    with no_collection():
+        return _compiled(graph)
+
+
+def _compiled(graph: nx.Graph[Any]) -> Fabric:
     nodes = list(graph.nodes)
     index: dict[Hashable, int] = {node: i for i, node in enumerate(nodes)}
     attributes = [a for _, a in graph.nodes(data=True)]
-    arrays.check_top(graph, attributes)
-    kind = arrays.kinds(graph, attributes)
+    said = arrays.columns(attributes, arrays.NODE_DEFAULTS)
+    arrays.check_top(graph, said["level"])
+    kind = arrays.kinds(graph, said["kind"])
     tail, head, edges = arrays.ends(graph, index)
     values = arrays.columns(edges, arrays.EDGE_DEFAULTS)
     bandwidth = arrays.numbers(graph, edges, "bandwidth", values["bandwidth"])
@@ -234,8 +241,7 @@ def compile_fabric(graph: nx.Graph[Any] | Fabric) -> Fabric:
     out_start = np.zeros(len(nodes) + 1, dtype=np.int64)
     np.cumsum(np.bincount(tail, minlength=len(nodes)), out=out_start[1:])
     dims, wrap, coordinates = arrays.coordinates(graph, attributes)
-    said = arrays.columns(attributes, dict.fromkeys(arrays.INTEGERS))
-    whole = {key: arrays.integers(graph, column) for key, column in said.items()}
+    whole = {key: arrays.integers(graph, said[key]) for key in arrays.INTEGERS}
     top = graph.graph
     return Fabric(
         name=str(top.get("name") or "graph"),

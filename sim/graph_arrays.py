@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Hashable, Mapping, Sequence
 from itertools import chain, compress
+from operator import itemgetter
 from typing import Any, NoReturn
 
 import networkx as nx
@@ -20,7 +21,7 @@ from topologies import graph as contract
 from topologies.errors import TopologyError
 
 __all__ = [
-    "EDGE_DEFAULTS", "INTEGERS", "KINDS", "check_top", "columns", "coordinates", "efficiencies", "ends",
+    "EDGE_DEFAULTS", "INTEGERS", "KINDS", "NODE_DEFAULTS", "check_top", "columns", "coordinates", "efficiencies", "ends",
     "integers", "kinds", "numbers", "refuse", "reverse", "tiers",
 ]  # fmt: skip
 
@@ -31,6 +32,9 @@ KINDS = ("chip", "switch", "nic", "host")
 
 #: Whole numbers that nodes may carry.
 INTEGERS = ("level", "host", "domain", "rail", "pod")
+
+#: What nodes may carry besides; None where one does not.
+NODE_DEFAULTS = dict.fromkeys(("kind", *INTEGERS))
 
 #: What edges may carry, and what one that does not carry it means; None: it must.
 EDGE_DEFAULTS = {"bandwidth": None, "latency": None, "tier": "link", "efficiency": 1.0}
@@ -45,21 +49,21 @@ def refuse(graph: nx.Graph[Any]) -> NoReturn:
     raise TopologyError(f"{graph!r} breaks the graph contract in a way that check() does not name")
 
 
-def check_top(graph: nx.Graph[Any], attributes: Sequence[dict[str, Any]]) -> None:
-    """Refuse what the graph as a whole says of itself, if it makes no sense."""
+def check_top(graph: nx.Graph[Any], levels: Sequence[Any]) -> None:
+    """Refuse what the graph as a whole says of itself, with its nodes' levels, if it makes no sense."""
     top = graph.graph
     texts = [top.get(key) for key in ("name", "library", "routing", "domain_routing")]
-    unlevelled = top.get("routing") == "up_down" and any(a.get("level") is None for a in attributes)
+    unlevelled = top.get("routing") == "up_down" and any(level is None for level in levels)
     placed = "dimension_order" in (top.get("routing"), top.get("domain_routing"))
     unknown = any(name is not None and name not in contract.ROUTINGS for name in texts[2:])
     if unlevelled or placed or unknown or not all(text is None or isinstance(text, str) for text in texts):
         contract.check(graph, among=())
 
 
-def kinds(graph: nx.Graph[Any], attributes: Sequence[dict[str, Any]]) -> Ints:
+def kinds(graph: nx.Graph[Any], values: list[Any]) -> Ints:
     code = {name: i for i, name in enumerate(KINDS)}
     try:
-        kind = np.fromiter((code.get(a.get("kind"), -1) for a in attributes), np.int32, len(attributes))  # type: ignore[arg-type]
+        kind = np.array([code.get(value, -1) for value in values], dtype=np.int32)
     except TypeError:  # something that cannot be a name at all
         refuse(graph)
     if (kind < 0).any() or not (kind == 0).any():
@@ -94,7 +98,10 @@ def columns(records: Sequence[dict[str, Any]], defaults: Mapping[str, Any]) -> d
     for first in range(0, len(records), PIECE):
         piece = records[first : first + PIECE]
         for key, default in defaults.items():
-            columns[key] += [one.get(key, default) for one in piece]
+            try:
+                columns[key] += map(itemgetter(key), piece)
+            except KeyError:
+                columns[key][first:] = [one.get(key, default) for one in piece]
     return columns
 
 
@@ -144,6 +151,8 @@ def integers(graph: nx.Graph[Any], values: list[Any]) -> Ints:
             return np.full(len(values), -1, dtype=np.int32)
         if kinds == {int}:
             return np.array(values, dtype=np.int32)
+        if kinds == {int, type(None)}:
+            return np.array([-1 if v is None else v for v in values], dtype=np.int32)
         return np.fromiter(
             (-1 if v is None else operator.index(v) for v in values), dtype=np.int32, count=len(values)
         )

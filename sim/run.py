@@ -19,6 +19,7 @@ from sim.programs import Algorithm
 from sim.results import Run
 from sim.schedule import Schedule
 from sim.world import World
+from topologies.collector import no_collection
 from topologies.errors import MachineError, nearest
 
 if TYPE_CHECKING:
@@ -317,12 +318,13 @@ def scaling(
                     progress(done, total, f"{label}, {count} chips")
                 done += 1
                 try:
-                    graph = topologies.machine(name, chips=count, estimate=estimate)
+                    # The graph is gone before the collector sees it.
+                    with no_collection():
+                        fabric = compile_fabric(topologies.machine(name, chips=count, estimate=estimate))
                 except MachineError as error:
                     refusal = error
                     continue
                 allowed += 1
-                fabric = compile_fabric(graph)
                 for size in wanted:
                     run = globals()["collective"](collective, fabric, size, **same)
                     if each:

@@ -14,11 +14,10 @@ from typing import Protocol
 
 import numpy as np
 
-from sim.clock import LATEST, PS_PER_SECOND
+from sim.clock import LATEST, PS_PER_SECOND, TICK
 from sim.fabric import Fabric
 from sim.parts import arriving, put_together, refuse_ages
 from sim.routing import Paths, Router
-from sim.routing.bundles import Bundles
 from sim.routing.paths import Bools, Ints
 from sim.schedule import FloatArray, IntArray, Round
 from sim.waits import Waits, waits_of
@@ -26,11 +25,6 @@ from topologies import memory
 from topologies.errors import ChipweaveError, ScheduleError
 
 __all__ = ["TICK", "Costs", "Free", "Loaded", "TransferCosts", "duration_ps", "load", "round_costs"]
-
-#: Share of a picosecond by which a duration may exceed a whole number of them
-#: before it is rounded up: rounding in a float's last bit must not cost one.
-#: An odd number on purpose, so that no fraction of bytes lands on it.
-TICK = 0.000912
 
 #: Transfers routed in one call where rounds are small.
 BATCH = 65_536
@@ -161,10 +155,10 @@ class _Links:
     fabric: Fabric
     capacity: FloatArray
     tier: Ints
-    bundles: Bundles | None
+    bundled: Router | None
 
     def held(self, paths: Paths) -> Paths:
-        return paths if self.bundles is None else self.bundles.held(paths)
+        return paths if self.bundled is None else self.bundled.held(paths)
 
 
 def load(
@@ -210,7 +204,7 @@ def load(
     if every_link:
         links = _Links(fabric, up, fabric.tier, None)
     else:
-        links = _Links(fabric, *router.bundles.narrowest(up), router.bundles)
+        links = _Links(fabric, *router.bundles.narrowest(up), router)
     waiting: list[Round] = []
     size = 0
     last: tuple[Round, Paths] | None = None

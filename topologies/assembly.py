@@ -11,10 +11,12 @@ it: when the chips fill more than one domain and more than one host.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import networkx as nx
 
+from topologies.laying import lay, place
 from topologies.scale_out import attach_fabric
 from topologies.scale_up import attributes_of, join_domains, slice_shape, wrapped
 from topologies.shapes import torus
@@ -98,9 +100,12 @@ def _torus_slice(
 
 def _add_chips(graph: nx.Graph[Any], machine: MachineDescription, chips: int) -> None:
     per_host, per_domain = machine.host.chips.value, machine.scale_up.chips.value
-    graph.add_nodes_from(
-        (c, {"kind": "chip", "level": 0, "host": c // per_host, "domain": c // per_domain})
-        for c in range(chips)
+    place(
+        graph,
+        (
+            (c, {"kind": "chip", "level": 0, "host": c // per_host, "domain": c // per_domain})
+            for c in range(chips)
+        ),
     )
 
 
@@ -113,10 +118,8 @@ def _add_buses(
     to_nics = with_nics and machine.nic is not None and machine.nic.at == "host"
     if bus is None or not (between_domains or to_nics):
         return
-    graph.add_nodes_from(
-        (f"host{h}", {"kind": "host", "level": BUS, "host": h}) for h in range(-(-chips // per_host))
-    )
-    graph.add_edges_from(((c, f"host{c // per_host}") for c in range(chips)), **attributes_of(bus, estimate))
+    place(graph, ((f"host{h}", {"kind": "host", "level": BUS, "host": h}) for h in range(-(-chips // per_host))))
+    lay(graph, ((c, f"host{c // per_host}") for c in range(chips)), attributes_of(bus, estimate))
 
 
 def _add_nics(
@@ -132,18 +135,21 @@ def _add_nics(
         present = cards if nic.at == "host" else -(-there // served)
         names.append([f"nic{h}.{i}" for i in range(present)])
     rails = machine.scale_out is not None and machine.scale_out.shape == "clos" and machine.scale_out.rails
-    place: dict[str, Any] = {"kind": "nic", "level": NIC}
-    graph.add_nodes_from(
-        (name, {**place, "host": h, "rail": i} if rails else {**place, "host": h})
-        for h, row in enumerate(names)
-        for i, name in enumerate(row)
+    card: dict[str, Any] = {"kind": "nic", "level": NIC}
+    place(
+        graph,
+        (
+            (name, {**card, "host": h, "rail": i} if rails else {**card, "host": h})
+            for h, row in enumerate(names)
+            for i, name in enumerate(row)
+        ),
     )
     bus = attributes_of(nic.bus, estimate)
     if nic.at == "host":
-        graph.add_edges_from(((f"host{h}", name) for h, row in enumerate(names) for name in row), **bus)
+        lay(graph, ((f"host{h}", name) for h, row in enumerate(names) for name in row), bus)
     else:
-        graph.add_edges_from(((c, names[c // per_host][c % per_host // served]) for c in range(chips)), **bus)
+        lay(graph, ((c, names[c // per_host][c % per_host // served]) for c in range(chips)), bus)
         if rails:
-            for c in range(chips):
-                graph.nodes[c]["rail"] = c % per_host // served
+            for c, attributes in islice(graph.nodes(data=True), chips):
+                attributes["rail"] = c % per_host // served
     return names

@@ -9,7 +9,6 @@ write one's own.
 from __future__ import annotations
 
 import functools
-import gc
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import networkx as nx
 
+from topologies.collector import no_collection
 from topologies.errors import FormatError, MachineError, nearest
 
 if TYPE_CHECKING:
@@ -98,15 +98,8 @@ def machine(
     if estimate not in ESTIMATES:
         raise nearest("estimate", estimate, ESTIMATES)
     wanted = described.host.chips.value if chips is None else _count(described, chips)
-    # Hundreds of thousands of fresh dicts, none of them garbage: the collector would
-    # only walk them, and takes a third of the time.
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
+    with no_collection():
         return assemble(described, wanted, estimate, scale_out)
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def describe(

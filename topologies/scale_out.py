@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import networkx as nx
 
 from topologies.errors import MachineError
+from topologies.laying import lay
 from topologies.scale_up import attributes_of
 from topologies.tiers import attach_clos
 
@@ -181,17 +182,19 @@ def _attach_dragonfly(
     graph.add_nodes_from(
         (s, {"kind": "switch", "level": LEAF, "pod": g}) for g, group in enumerate(switch) for s in group
     )
-    graph.add_edges_from(
+    lay(
+        graph,
         (
             (nic, switch[h // per_group][i * share + h % per_group // per_switch])
             for h, host in enumerate(nics)
             for i, nic in enumerate(host)
         ),
-        **leaf,
+        leaf,
     )
-    graph.add_edges_from(
+    lay(
+        graph,
         (pair for group in switch for pair in itertools.combinations(group, 2)),
-        **attributes_of(fly.local, estimate),
+        attributes_of(fly.local, estimate),
     )
     pair_links = fly.links_per_group_pair.at(estimate)
     graph.add_edges_from(

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import networkx as nx
 
 from topologies.errors import MachineError
+from topologies.laying import lay, place
 
 if TYPE_CHECKING:
     from topologies.description import ClosDomain, Link, MachineDescription, TorusDomain
@@ -52,14 +53,14 @@ def join_domains(graph: nx.Graph[Any], machine: MachineDescription, chips: int, 
             graph.add_node(f"up{d}", kind="switch", level=1, domain=d)
             if size <= hosts:
                 graph.nodes[f"up{d}"]["host"] = span[0] // hosts
-        graph.add_edges_from(((c, f"up{d}") for d, span in spans for c in span), **link)
+        lay(graph, ((c, f"up{d}") for d, span in spans for c in span), link)
         return "up_down"
     if domain.shape == "clos":
         for d, span in spans:
             _join_clos(graph, domain, d, span, machine.host.chips.value, estimate)
         return "up_down"
     if domain.shape == "full_mesh":
-        graph.add_edges_from((pair for _, span in spans for pair in itertools.combinations(span, 2)), **link)
+        lay(graph, (pair for _, span in spans for pair in itertools.combinations(span, 2)), link)
     elif domain.shape == "links":
         graph.add_edges_from(_wires(domain.pairs(), spans, link))
     return "shortest"
@@ -82,13 +83,17 @@ def _join_clos(
     per_leaf, planes = domain.per_leaf.value, domain.planes.value
     leaves = -(-len(span) // per_leaf)
     name = [[f"up{d}.{leaf}.{plane}" for plane in range(planes)] for leaf in range(leaves)]
-    place: dict[str, Any] = {"kind": "switch", "level": 1, "domain": d}
-    graph.add_nodes_from(
-        (n, {**place, "host": (span[0] + i * per_leaf) // per_host} if per_leaf == per_host else place)
-        for i, row in enumerate(name)
-        for n in row
+    where: dict[str, Any] = {"kind": "switch", "level": 1, "domain": d}
+    at_host = per_leaf == per_host
+    place(
+        graph,
+        (
+            (n, {**where, "host": (span[0] + i * per_leaf) // per_host} if at_host else where.copy())
+            for i, row in enumerate(name)
+            for n in row
+        ),
     )
-    _lay(
+    lay(
         graph,
         ((c, leaf) for i, c in enumerate(span) for leaf in name[i // per_leaf]),
         attributes_of(domain.link, estimate),
@@ -96,23 +101,12 @@ def _join_clos(
     if leaves == 1:
         return
     spines = [[f"up{d}.s{plane}.{j}" for j in range(domain.spines.value)] for plane in range(planes)]
-    graph.add_nodes_from((s for row in spines for s in row), kind="switch", level=2, domain=d)
-    _lay(
+    place(graph, ((s, {"kind": "switch", "level": 2, "domain": d}) for row in spines for s in row))
+    lay(
         graph,
         ((leaf, s) for row in name for leaf, above in zip(row, spines, strict=True) for s in above),
         attributes_of(domain.uplink, estimate),
     )
-
-
-def _lay(graph: nx.Graph[Any], pairs: Iterable[tuple[Hashable, Hashable]], link: dict[str, Any]) -> None:
-    """``graph.add_edges_from(pairs, **link)`` for new edges between nodes that are there.
-
-    The planes of a large machine are hundreds of thousands of edges; without the
-    checks that this case does not need they take half the time.
-    """
-    adjacency: dict[Hashable, dict[Hashable, dict[str, Any]]] = graph._adj  # type: ignore[attr-defined]
-    for tail, head in pairs:
-        adjacency[tail][head] = adjacency[head][tail] = link.copy()
 
 
 def allowed_slices(torus: TorusDomain) -> dict[int, tuple[int, ...]]:

@@ -19,18 +19,18 @@ a shift of the ranks loads no link twice.
 
 from __future__ import annotations
 
-import gc
 import math
-from collections.abc import Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import networkx as nx
 
 from topologies import units
+from topologies.collector import no_collection
 from topologies.errors import TopologyError
 from topologies.graph import count, per_tier
+from topologies.laying import lay
 
 __all__ = ["TIERS", "attach_clos", "ratios", "uplinks"]
 
@@ -114,7 +114,7 @@ def attach_clos(
     ]
     if f"{prefix}leaf0" in graph:
         raise TopologyError(f"clos: the graph has a node {prefix + 'leaf0'!r} already; give another prefix")
-    with _no_collection():
+    with no_collection():
         _lay(graph, parts, plan, links, prefix, first_level)
 
 
@@ -179,18 +179,6 @@ def _check_endpoints(
     for endpoint in endpoints:
         if endpoint not in graph:
             raise TopologyError(f"clos: endpoint {endpoint!r} is no node of the graph; add it first")
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Keep the garbage collector from walking a growing graph again and again."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +272,7 @@ def _lay(
     first = 0
     for part in parts:
         down = plan.per_leaf
-        graph.add_edges_from(((e, leaf[first + i // down]) for i, e in enumerate(part)), **links[0])
+        lay(graph, ((e, leaf[first + i // down]) for i, e in enumerate(part)), links[0])
         first += -(-len(part) // down)
     if spine:
         rows = (
@@ -292,11 +280,11 @@ def _lay(
             for i, name in enumerate(leaf)
             for j in range(plan.up)
         )
-        graph.add_edges_from(rows, **links[1])
+        lay(graph, rows, links[1])
     if core:
         rows = (
             (name, core[i % plan.up * plan.core_up + j])
             for i, name in enumerate(spine)
             for j in range(plan.core_up)
         )
-        graph.add_edges_from(rows, **links[2])
+        lay(graph, rows, links[2])

@@ -46,7 +46,13 @@ class Cut:
 
 
 def run_ahead(
-    job: Job, capacity: FloatArray, *, horizon: int = FOREVER, jump: bool = True, strict: bool = True
+    job: Job,
+    capacity: FloatArray,
+    *,
+    horizon: int = FOREVER,
+    jump: bool = True,
+    strict: bool = True,
+    loaded: Iterator[Loaded] | None = None,
 ) -> Cut | None:
     """Follow a job alone to its end, or to the last repetition that ends by ``horizon``.
 
@@ -61,6 +67,8 @@ def run_ahead(
         Whether to jump over repetitions whose effect is known.
     strict : bool
         Whether two transfers on one link at one time end the attempt.
+    loaded : iterator of Loaded, optional
+        The job's rounds, where somebody has loaded them.
 
     Returns
     -------
@@ -76,7 +84,8 @@ def run_ahead(
         np.zeros(links),
         np.zeros(2, dtype=np.int64),
     )
-    loaded = load(job.rounds(), job.router, job.nodes, capacity, job.costs)
+    if loaded is None:
+        loaded = load(job.rounds(), job.router, job.nodes, capacity, job.costs)
     rounds = jumped = transfers = 0
     for number, one in enumerate(loaded):
         r, paths, costs = one.round, one.paths, one.costs

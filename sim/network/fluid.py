@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -29,8 +30,9 @@ from sim.network.folding import fold
 from sim.network.job import Cost, Finished, Job
 from sim.network.kernels.moves import TIERS
 from sim.network.recorder import Recorder
+from sim.network.remembered import Remembered
 from sim.routing.bundles import Bundles
-from sim.schedule import FloatArray
+from sim.schedule import FloatArray, IntArray
 from sim.transfers import Loaded, load
 from topologies.errors import SimulationError
 
@@ -164,10 +166,13 @@ class FluidNetwork:
         if self._ahead is None:
             return self.loop.advance(until)
         if self._result is None:
-            self._result = run_ahead(self._ahead, self.capacity) or self._run_folded(self._ahead)
+            job = self._ahead
+            # Loaded once for the attempt without contention and for the event loop.
+            loaded = Remembered(partial(self._loaded, job))
+            self._result = run_ahead(job, self.capacity, loaded=loaded()) or self._run_folded(job)
             if self._result is None:
-                job, self._ahead = self._ahead, None
-                self.loop.inject(job, *self._fresh(job))
+                self._ahead = None
+                self.loop.inject(job, job.arrivals, self._account(job), loaded())
                 return self.loop.advance(until)
         end = int(self._result.reach.max())
         if end > until:
@@ -183,8 +188,7 @@ class FluidNetwork:
         if folded is None:
             return None
         loop = EventLoop(self.fabric, self.bundles.narrowest(self.capacity)[0], fast_forward=True)
-        account = np.zeros((folded.job.nodes.size, TIERS + len(self.fabric.tiers)), dtype=np.int64)
-        loop.inject(folded.job, folded.job.arrivals, account, folded.rounds)
+        loop.inject(folded.job, folded.job.arrivals, self._account(folded.job), folded.rounds)
         finished = loop.advance(FOREVER)[0]
         c = loop.cost
         return Cut(
@@ -201,11 +205,14 @@ class FluidNetwork:
         self._cost.jumped += cut.jumped
         self._cost.transfers += cut.transfers
 
-    def _fresh(self, job: Job) -> tuple[Any, Any, Iterator[Loaded]]:
-        columns = TIERS + len(self.fabric.tiers)
-        account = np.zeros((job.nodes.size, columns), dtype=np.int64)
-        rounds = load(job.rounds(), job.router, job.nodes, self.capacity, job.costs)
-        return job.arrivals, account, rounds
+    def _fresh(self, job: Job) -> tuple[IntArray, IntArray, Iterator[Loaded]]:
+        return job.arrivals, self._account(job), self._loaded(job)
+
+    def _loaded(self, job: Job) -> Iterator[Loaded]:
+        return load(job.rounds(), job.router, job.nodes, self.capacity, job.costs)
+
+    def _account(self, job: Job) -> IntArray:
+        return np.zeros((job.nodes.size, TIERS + len(self.fabric.tiers)), dtype=np.int64)
 
     def _disturb(self) -> None:
         """Somebody interferes now: the job that ran ahead goes to the event loop."""

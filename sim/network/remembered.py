@@ -1,4 +1,4 @@
-"""A schedule's rounds, made once where they are few.
+"""A schedule's rounds, made and loaded once where they are few.
 
 A network may look at a job several times: without contention, for what is alike, and
 event by event. Making the rounds of a small schedule takes as long as simulating it.
@@ -8,17 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import islice
+from typing import Generic, TypeVar
 
 from sim.schedule import Round
+from sim.transfers import Loaded
 
 __all__ = ["Remembered"]
 
-#: Transfers that are kept at most: a dozen megabytes.
+#: Transfers of rounds that are kept at most: a dozen megabytes; and of loaded ones.
 KEPT = 524_288
+KEPT_LOADED = 131_072
+
+One = TypeVar("One", Round, Loaded)
 
 
-class Remembered:
-    """Iterators over the rounds of a schedule, which share what one of them has made.
+class Remembered(Generic[One]):
+    """Iterators over the rounds of a schedule, loaded or not, which share what one of them has made.
 
     Parameters
     ----------
@@ -34,13 +39,13 @@ class Remembered:
     True
     """
 
-    def __init__(self, rounds: Callable[[], Iterator[Round]]) -> None:
+    def __init__(self, rounds: Callable[[], Iterator[One]]) -> None:
         self._fresh = rounds
-        self._later: Iterator[Round] | None = None
-        self._kept: list[Round] | None = []
-        self._size = 0
+        self._later: Iterator[One] | None = None
+        self._kept: list[One] | None = []
+        self._left: float = KEPT
 
-    def __call__(self) -> Iterator[Round]:
+    def __call__(self) -> Iterator[One]:
         """All rounds, from the first on."""
         at = 0
         while self._kept is not None:
@@ -53,8 +58,11 @@ class Remembered:
                     raise
                 if following is None:
                     return
-                self._size += following.src.size
-                if self._size > KEPT:
+                if isinstance(following, Round):
+                    self._left -= following.src.size
+                else:
+                    self._left -= following.round.src.size * (KEPT / KEPT_LOADED)
+                if self._left < 0:
                     self._kept = self._later = None
                     yield following
                     yield from later

@@ -10,6 +10,7 @@ import numpy as np
 
 from sim.fabric import Fabric
 from sim.routing.bundles import Bundles
+from sim.routing.known import KnownRoutes
 from sim.routing.paths import Bools, Paths, merge
 from sim.routing.shortest import ShortestPaths
 from sim.schedule import IntArray, Payload
@@ -54,6 +55,14 @@ class _Climber:
             reaches[fabric.tail[here[reaches[fabric.head[here]]]]] = True
         return np.asarray(reaches)
 
+    @classmethod
+    def of(cls, fabric: Fabric, inside: bool) -> _Climber:
+        """Those of a fabric, found once and kept with it."""
+        known = fabric.notes.get(("climb", inside))
+        if not isinstance(known, _Climber):
+            known = fabric.notes["climb", inside] = cls(fabric, inside)
+        return known
+
     def paths(self, fabric: Fabric, address: IntArray, src: IntArray, dst: IntArray) -> Paths:
         from sim.routing import kernels
 
@@ -95,9 +104,9 @@ class Router:
         self.routing = routing or fabric.routing
         self.domain_routing = routing or fabric.domain_routing
         self.address = fabric.address()
-        self._climbers: dict[bool, _Climber] = {}
         self._domains = bool((fabric.domain >= 0).any())
         self.bundles = Bundles.of(fabric)
+        self._known = KnownRoutes.of(fabric)
         if routing == "up_down" and (fabric.level[fabric.rank_nodes] < 0).any():
             raise RouteError(f"routing 'up_down' needs a level on every node; {fabric.name} has none")
         if routing == "dimension_order" and not fabric.dims:
@@ -116,6 +125,15 @@ class Router:
         RouteError
             If no path joins a pair; the pair is named.
         """
+        ends = self.routing, self.domain_routing, src.size, src.tobytes(), dst.tobytes()
+        known = self._known.get(ends)
+        return self._known.keep(ends, self._found(src, dst)) if known is None else known
+
+    def held(self, route: Paths) -> Paths:
+        """What transfers hold of their paths: one link of each bundle."""
+        return self._known.held(route, self.bundles)
+
+    def _found(self, src: IntArray, dst: IntArray) -> Paths:
         f = self.fabric
         todo = np.arange(src.size)
         away = src != dst  # local work holds no links
@@ -179,9 +197,8 @@ class Router:
             which = self._keep(parts, which, self._dimension_order(s, d))
         elif routing == "up_down":
             inside = scope == "domain"
-            if inside not in self._climbers:
-                self._climbers[inside] = _Climber(self.fabric, inside)
-            which = self._keep(parts, which, self._climbers[inside].paths(self.fabric, self.address, s, d))
+            climber = _Climber.of(self.fabric, inside)
+            which = self._keep(parts, which, climber.paths(self.fabric, self.address, s, d))
         if which.size:
             s, d = np.ascontiguousarray(src[which]), np.ascontiguousarray(dst[which])
             finder = ShortestPaths.of(self.fabric, scope, routing == "minimal")
