@@ -132,6 +132,12 @@ class Fabric:
         nodes : int64 array, shape (p,)
             The chips that take part, in rank order.
         """
+        key = ("groups", nodes.tobytes())
+        if key not in self.notes:
+            self.notes[key] = self._groups(nodes)
+        return self.notes[key]  # type: ignore[no-any-return]
+
+    def _groups(self, nodes: IntArray) -> IntArray | None:
         uneven = None
         for place in self._places():
             of_rank = place[nodes]

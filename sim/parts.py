@@ -20,7 +20,7 @@ import numpy as np
 
 from sim.clock import LATEST, PS_PER_SECOND
 from sim.routing.paths import Paths
-from sim.schedule import FloatArray, Payload, Round
+from sim.schedule import FloatArray, IntArray, Payload, Round
 from sim.waits import Waits, offsets_of
 from topologies.errors import CapacityError
 
@@ -51,7 +51,7 @@ def put_together(round_: Round, parts: Sequence[Loaded], costs: Costs) -> Loaded
     held_alone = all(one.paths is one.route for one in parts)
     found = _costs([one.costs for one in parts])
     if found.reduce_ps.any():
-        adding = costs.adding_ps(arriving(round_))
+        adding = costs.adding_ps(arriving(round_.dst, round_.bytes))
         # Local work passes no links and adds nothing.
         found = replace(found, reduce_ps=np.where(paths.lengths == 0, 0, adding))
     ideal = np.concatenate([one.ideal_ps for one in parts])
@@ -68,15 +68,18 @@ def put_together(round_: Round, parts: Sequence[Loaded], costs: Costs) -> Loaded
     )
 
 
-def arriving(round_: Round) -> FloatArray:
-    """Bytes that each transfer's receiver gets in one repetition, shape (m,).
+def arriving(receiver: IntArray, each: FloatArray) -> FloatArray:
+    """Bytes that the receiver of each transfer of a round gets in one repetition, shape (m,).
 
     Summed from the smallest on, so that they do not depend on the transfers' order.
     """
-    # Numbered anew: several small rounds of many ranks may stand here as one.
-    _, receiver = np.unique(round_.dst, return_inverse=True)
-    order = np.argsort(round_.bytes, kind="stable")
-    total = np.bincount(receiver[order], weights=round_.bytes[order]).astype(np.float64)
+    if receiver.max(initial=0) > 4 * receiver.size:
+        # Numbered anew: several small rounds of many ranks may stand here as one.
+        _, receiver = np.unique(receiver, return_inverse=True)
+    if each.size and (each == each[0]).all():
+        return np.asarray(np.bincount(receiver, weights=each)[receiver], dtype=np.float64)
+    order = np.argsort(each, kind="stable")
+    total = np.bincount(receiver[order], weights=each[order]).astype(np.float64)
     return np.asarray(total[receiver])
 
 

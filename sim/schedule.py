@@ -47,7 +47,7 @@ import numpy.typing as npt
 
 from topologies.errors import ScheduleError
 
-__all__ = ["FloatArray", "IntArray", "Payload", "Round", "Schedule", "Trees"]
+__all__ = ["Assembled", "FloatArray", "IntArray", "Payload", "Round", "Schedule", "Trees"]
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -133,6 +133,11 @@ class Round:
     adds: npt.NDArray[np.bool_] | None = None
     parts: tuple[Round, ...] | None = None
 
+    @property
+    def transfers(self) -> int:
+        """Number of transfers m."""
+        return self.src.size
+
     def __post_init__(self) -> None:
         if not (self.src.shape == self.dst.shape == self.bytes.shape and self.src.ndim == 1):
             raise ScheduleError(
@@ -163,6 +168,54 @@ class Round:
             raise ScheduleError(
                 f"round {self.label!r}: its parts, one after the other, are not its transfers"
             )
+
+
+class Assembled(Round):
+    """A round of plain parts alone, whose own arrays are put together when somebody asks for them.
+
+    Who looks at a schedule for its parts never does.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def of(
+        cls,
+        parts: tuple[Round, ...],
+        repeat: int = 1,
+        payload: Callable[[int], Payload] | None = None,
+        label: str = "",
+    ) -> Assembled:
+        """The round of these parts, at least one, all of which add or all of which replace.
+
+        Examples
+        --------
+        >>> one = Round(np.array([0]), np.array([1]), np.array([8.0]))
+        >>> Assembled.of((one, one)).dst.tolist()
+        [1, 1]
+        """
+        self = cls.__new__(cls)
+        told = {"repeat": repeat, "payload": payload, "label": label, "parts": parts}
+        for name, value in {**_PLAIN, "reduce": parts[0].reduce, **told}.items():
+            object.__setattr__(self, name, value)
+        return self
+
+    @property
+    def transfers(self) -> int:
+        """Number of transfers m."""
+        return self.src.size if self.parts is None else sum([part.src.size for part in self.parts])
+
+    def __getattr__(self, name: str) -> Any:
+        """An array that has not been asked for yet."""
+        if name not in ("src", "dst", "bytes"):
+            raise AttributeError(f"a round has no {name!r}")
+        found = np.concatenate([getattr(part, name) for part in self.parts or ()])
+        object.__setattr__(self, name, found)
+        return found
+
+
+#: What a plain round does not say.
+_PLAIN = {"after": None, "seconds": None, "trees": None, "adds": None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -342,7 +342,7 @@ def round_costs(round_: Round, paths: Paths, fabric: Fabric, costs: Costs) -> Tr
     found = costs.of(fabric, paths, round_.bytes, round_.reduce and round_.trees is None)
     if not found.reduce_ps.any() or round_.after is not None:
         return found
-    return replace(found, reduce_ps=costs.adding_ps(arriving(round_)))
+    return replace(found, reduce_ps=costs.adding_ps(arriving(round_.dst, round_.bytes)))
 
 
 class _Parts:

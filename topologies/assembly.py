@@ -118,7 +118,9 @@ def _add_buses(
     to_nics = with_nics and machine.nic is not None and machine.nic.at == "host"
     if bus is None or not (between_domains or to_nics):
         return
-    place(graph, ((f"host{h}", {"kind": "host", "level": BUS, "host": h}) for h in range(-(-chips // per_host))))
+    place(
+        graph, ((f"host{h}", {"kind": "host", "level": BUS, "host": h}) for h in range(-(-chips // per_host)))
+    )
     lay(graph, ((c, f"host{c // per_host}") for c in range(chips)), attributes_of(bus, estimate))
 
 

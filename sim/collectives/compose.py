@@ -168,6 +168,9 @@ def share_ends(rounds: Iterable[Round], window: int = 64) -> Iterator[Round]:
     """
     seen: dict[tuple[int, int, int, int], tuple[IntArray, IntArray]] = {}
     for round_ in rounds:
+        if round_.parts is not None:  # networks know the parts again
+            yield round_
+            continue
         src, dst = round_.src, round_.dst
         if not src.size:
             yield round_

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from sim.schedule import FloatArray, IntArray, Payload, Round, Trees
+from sim.schedule import Assembled, FloatArray, IntArray, Payload, Round, Trees
 from topologies.errors import ScheduleError
 
 __all__ = ["Copies", "at_once", "joined"]
@@ -50,15 +50,15 @@ class Copies:
         label = small.label if label is None else label
         if small.parts is None:
             return _in_copies(small, self.members, payload, label)
-        parts = tuple(self._part(part) for part in small.parts)
+        known = self._known
+        parts = tuple([known[id(part)][1] if id(part) in known else self._part(part) for part in small.parts])
         return at_once(parts, repeat=small.repeat, payload=payload, label=label, parts=parts)
 
     def _part(self, part: Round) -> Round:
-        known = self._known.get(id(part))
-        if known is None:
-            # The part itself is kept too, so that nobody else gets its number.
-            known = self._known[id(part)] = (part, _in_copies(part, self.members, None, part.label))
-        return known[1]
+        copied = _in_copies(part, self.members, None, part.label)
+        # The part itself is kept too, so that nobody else gets its number.
+        self._known[id(part)] = part, copied
+        return copied
 
     def order(self, small: Round) -> IntArray | None:
         """Where each transfer of `of` stands among the copies of the whole round, one copy after the other.
@@ -137,12 +137,17 @@ def at_once(
     array([1, 3])
     """
     first = rounds[0]
-    if any(r.reduce != first.reduce for r in rounds):
-        raise ScheduleError(
-            f"round {first.label!r}: one lane adds while another copies; lanes must reduce together"
-        )
+    plain = True
+    for r in rounds:
+        if r.reduce != first.reduce:
+            raise ScheduleError(
+                f"round {first.label!r}: one lane adds while another copies; lanes must reduce together"
+            )
+        plain = plain and r.after is None and r.seconds is None and r.trees is None and r.adds is None
     label = first.label if label is None else label
     parts = _parts(rounds) if parts is None else parts
+    if plain and parts is not None and (len(rounds) > 1 or isinstance(first, Assembled)):
+        return Assembled.of(parts, repeat, payload, label)
     if len(rounds) == 1:
         return replace(first, repeat=repeat, payload=payload, label=label, parts=parts)
     if first.reduce and len({r.trees is None for r in rounds}) > 1:
@@ -194,7 +199,7 @@ def _parts(rounds: Sequence[Round]) -> tuple[Round, ...] | None:
     """What the rounds are made of: themselves, where they will be known again."""
     if all(r.parts is None for r in rounds) or any(r.after is not None for r in rounds):
         return None
-    return tuple(part for r in rounds for part in (r.parts or (r,)))
+    return tuple([part for r in rounds for part in (r.parts or (r,))])
 
 
 def _seconds(rounds: Sequence[Round]) -> FloatArray | None:

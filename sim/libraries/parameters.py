@@ -162,6 +162,7 @@ class Parameters:
         self.figures = figures
         self._asked = sorted({p.split(".", 2)[1] for p in figures if p.startswith("where.")})
         self._on: dict[tuple[str, ...], Parameters] = {}
+        self._names: dict[str, list[str]] = {}
 
     @classmethod
     def read(cls, tables: Mapping[str, Any], where: str) -> Parameters:
@@ -267,12 +268,10 @@ class Parameters:
 
     def names(self, table: str) -> list[str]:
         """Names that stand under ``protocol``, ``family``, ..., in order."""
-        found: dict[str, None] = {}
-        for path in self.figures:
-            parts = path.split(".")
-            if parts[0] == table and len(parts) > 2:
-                found[parts[1]] = None
-        return list(found)
+        if table not in self._names:
+            each = [path.split(".", 2) for path in self.figures if path.startswith(f"{table}.")]
+            self._names[table] = list(dict.fromkeys(parts[1] for parts in each if len(parts) > 2))
+        return list(self._names[table])
 
     def paths(self) -> list[str]:
         """Every path a value can be given for, sorted: those with figures and those with defaults."""

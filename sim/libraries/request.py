@@ -8,10 +8,10 @@ A candidate is an algorithm's name, ``hierarchical:INNER/OUTER`` or
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -28,6 +28,8 @@ from sim.schedule import FloatArray, IntArray, Schedule
 from topologies.errors import ScheduleError, nearest
 
 __all__ = ["Built", "Request", "levels"]
+
+Answer = TypeVar("Answer")
 
 #: Keys of a form that are not the algorithm's options.
 NOTES = ("algorithm", "kinds", "alone", "protocols", "pieces")
@@ -134,7 +136,7 @@ class Request:
     @cached_property
     def hosts(self) -> int:
         """Hosts (or wider scale-up domains) the ranks stand in."""
-        return hosts_among(self.router.fabric, self.nodes)
+        return self._noted("hosts among", lambda: hosts_among(self.router.fabric, self.nodes))
 
     @cached_property
     def parameters(self) -> Parameters:
@@ -156,7 +158,17 @@ class Request:
     @cached_property
     def meshed(self) -> bool:
         """Whether the chips of every group have a link for every pair."""
-        return full_mesh(self.router.fabric, self.nodes, self.groups)
+        groups = None if self.groups is None else self.groups.tobytes()
+        return self._noted(
+            ("full mesh", groups), lambda: full_mesh(self.router.fabric, self.nodes, self.groups)
+        )
+
+    def _noted(self, what: Hashable, found: Callable[[], Answer]) -> Answer:
+        """What does not depend on the bytes, kept with the fabric."""
+        notes, key = self.router.fabric.notes, (what, self.nodes.tobytes())
+        if key not in notes:
+            notes[key] = found()
+        return notes[key]  # type: ignore[no-any-return]
 
     # ---------------------------------------------------------- the schedules
 

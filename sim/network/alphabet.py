@@ -71,7 +71,7 @@ class Alphabet:
             if size > MOST:
                 return None
             found.lines.append(Line(tuple(line), round_.reduce, round_.repeat, round_.label))
-            found.work += round_.repeat * round_.src.size
+            found.work += round_.repeat * round_.transfers
         return found
 
     @property

@@ -18,11 +18,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sim.network.alphabet import Alphabet, Line
+from sim.network.alphabet import Alphabet
 from sim.network.job import Job
+from sim.network.lines import Lines
 from sim.network.partition import Partition, partition
 from sim.numbering import firsts
-from sim.parts import arriving, put_together
 from sim.routing.paths import Paths
 from sim.schedule import FloatArray, IntArray, Round
 from sim.transfers import Loaded, TransferCosts
@@ -77,40 +77,8 @@ def fold(job: Job, capacity: FloatArray) -> Folded | None:
     leader, first = firsts(found.rank), firsts(found.link)
     small = replace(job, rounds=lambda: iter(()), nodes=job.nodes[leader], arrivals=job.arrivals[leader])
     adds = any(one.costs.reduce_ps.any() for one in loaded)
-    rounds = (_line(line, alphabet, parts, job, found if adds else None) for line in alphabet.lines)
-    return Folded(small, rounds, alphabet.work, first[found.link])
-
-
-def _line(
-    line: Line, alphabet: Alphabet, parts: list[tuple[Loaded, IntArray]], job: Job, whole: Partition | None
-) -> Loaded:
-    """A round over the folded parts; trees live on in whom their transfers wait for."""
-    each = [parts[i][0] for i in line.parts]
-    small = _joined([one.round for one in each], line)
-    found = put_together(small, each, job.costs)
-    if whole is None or not found.costs.reduce_ps.any():
-        return found
-    # What arrives at a receiver, which one transfer for many cannot tell.
-    unfolded = _joined([alphabet.parts[i] for i in line.parts], line)
-    sizes = [alphabet.parts[i].src.size for i in line.parts]
-    kept = np.concatenate(
-        [at + parts[i][1] for i, at in zip(line.parts, np.cumsum([0, *sizes[:-1]]).tolist(), strict=True)]
-    )
-    adding = job.costs.adding_ps(arriving(unfolded)[kept])
-    took = np.where(found.costs.reduce_ps > 0, adding, 0)
-    return replace(found, costs=replace(found.costs, reduce_ps=took))
-
-
-def _joined(rounds: list[Round], line: Line) -> Round:
-    return Round(
-        np.concatenate([one.src for one in rounds]),
-        np.concatenate([one.dst for one in rounds]),
-        np.concatenate([one.bytes for one in rounds]),
-        line.reduce,
-        line.repeat,
-        None,
-        line.label,
-    )
+    lines = Lines(alphabet, parts, job.costs, adds)
+    return Folded(small, map(lines.loaded, alphabet.lines), alphabet.work, first[found.link])
 
 
 def _quotients(loaded: list[Loaded], found: Partition) -> list[tuple[Loaded, IntArray]]:

@@ -154,9 +154,11 @@ class _Graph:
             np.concatenate([one.tier for one in loaded]),
             np.concatenate([np.full(one.round.src.size, one.waits is not None) for one in loaded]),
         )
-        sorts = alphabet.patterns()
+        patterns = alphabet.patterns()
+        sorts = told_apart(patterns, patterns)
         for values in of_itself:
-            sorts = told_apart(sorts, values)
+            if (values != values[:1]).any():
+                sorts = told_apart(sorts, values)
         every = np.arange(src.size)
         owner, end = [every, every], [src, dst]
         role = [np.full(src.size, SENDER), np.full(src.size, RECEIVER)]
@@ -245,11 +247,11 @@ class _Graph:
 def _alike(colour: IntArray, index: IntArray, word: IntArray) -> bool:
     """Whether all items of one colour have the same words; ``word[e]`` is a word of item ``index[e]``."""
     first = firsts(colour)
-    begin = np.zeros(colour.size + 1, dtype=np.int64)
-    np.cumsum(np.bincount(index, minlength=colour.size), out=begin[1:])
-    place = np.empty(index.size, dtype=np.int64)
-    refine.by_index(index, np.argsort(word, kind="stable"), begin[:-1], place)
-    return refine.first_unlike(begin, word[place], first[colour]) < 0
+    begin = offsets_of(np.bincount(index, minlength=colour.size))
+    words = np.empty(index.size, dtype=np.int64)
+    refine.by_index(index, word, begin[:-1].copy(), words)
+    times = np.zeros(int(word.max(initial=0)) + 1, dtype=np.int64)
+    return refine.first_unlike(begin, words, first[colour], times) < 0
 
 
 def _count(colour: IntArray) -> int:

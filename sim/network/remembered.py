@@ -40,7 +40,7 @@ class Remembered(Generic[One]):
     """
 
     def __init__(self, rounds: Callable[[], Iterator[One]]) -> None:
-        self._fresh = rounds
+        self._fresh: Callable[[], Iterator[One]] = rounds
         self._later: Iterator[One] | None = None
         self._kept: list[One] | None = []
         self._left: float = KEPT
@@ -59,7 +59,7 @@ class Remembered(Generic[One]):
                 if following is None:
                     return
                 if isinstance(following, Round):
-                    self._left -= following.src.size
+                    self._left -= following.transfers
                 else:
                     self._left -= following.round.src.size * (KEPT / KEPT_LOADED)
                 if self._left < 0:

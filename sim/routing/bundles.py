@@ -38,6 +38,7 @@ class Bundles:
     def __init__(self, fabric: Fabric) -> None:
         self.speaker, self._place = _chains(fabric)
         self._tier = fabric.tier
+        self._last: tuple[FloatArray, tuple[FloatArray, Ints]] | None = None
 
     @classmethod
     def of(cls, fabric: Fabric) -> Bundles:
@@ -75,6 +76,12 @@ class Bundles:
         """
         if self.speaks.all():
             return capacity, self._tier
+        if self._last is None or not np.array_equal(self._last[0], capacity):
+            self._last = capacity.copy(), self._narrowest(capacity)
+        least, tier = self._last[1]
+        return least.copy(), tier
+
+    def _narrowest(self, capacity: FloatArray) -> tuple[FloatArray, Ints]:
         order, first = self._members
         speakers = order[first]
         least = capacity.copy()

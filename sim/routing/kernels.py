@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from sim.compiled import compiled
@@ -16,6 +17,9 @@ from sim.compiled import compiled
 __all__ = ["climb", "copy_pieces", "dimension_order"]
 
 Array = npt.NDArray[Any]
+
+#: An odd number without a pattern, so that links far apart find different places.
+SPREAD = 0x9E3779B1
 
 
 @compiled
@@ -47,6 +51,11 @@ def climb(
     """
     at = 0
     down = planes.copy()  # scratch: links of the way down, deepest last
+    # Where a transfer's links stand, by open addressing; what stands before `begin[i]` is of another one.
+    places = 4
+    while places < 2 * planes.size:
+        places *= 2
+    seen, last_place = np.full(places, -1, dtype=np.int64), places - 1
     for i in range(src.size):
         begin[i] = at
         s, d = src[i], dst[i]
@@ -126,11 +135,13 @@ def climb(
             end = at
             at = begin[i]
             for e in range(begin[i], end):
-                for known in range(begin[i], at):
-                    if link[known] == link[e]:
-                        weight[known] += weight[e]
-                        break
+                place = (link[e] * SPREAD >> 7) & last_place
+                while seen[place] >= begin[i] and link[seen[place]] != link[e]:
+                    place = (place + 1) & last_place
+                if seen[place] >= begin[i]:
+                    weight[seen[place]] += weight[e]
                 else:
+                    seen[place] = at
                     link[at] = link[e]
                     weight[at] = weight[e]
                     at += 1

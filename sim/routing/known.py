@@ -16,8 +16,8 @@ from sim.routing.paths import Paths
 __all__ = ["KnownRoutes"]
 
 #: Links on the paths that are kept at most, each of 12 bytes, and what else a path
-#: (of a transfer) and a set of paths take, in such links: some 100 MB.
-KEPT = 6_000_000
+#: (of a transfer) and a set of paths take, in such links: some 300 MB.
+KEPT = 24_000_000
 A_PATH, A_SET = 4, 64
 
 

@@ -39,27 +39,38 @@ def path_hashes(start: Array, link: Array, colour: Array, kind: Array, total: Ar
 
 
 @compiled
-def by_index(index: Array, order: Array, first: Array, place: Array) -> None:
-    """Numbers e = order[0], order[1], ... put behind ``first[index[e]]``, in that order."""
-    at = first.copy()
-    for k in range(order.size):
-        e = order[k]
-        place[at[index[e]]] = e
-        at[index[e]] += 1
+def by_index(index: Array, word: Array, at: Array, words: Array) -> None:
+    """The words of each item behind each other: ``word[e]`` is put to ``at[index[e]]``, which goes on."""
+    for e in range(index.size):
+        i = index[e]
+        words[at[i]] = word[e]
+        at[i] += 1
 
 
 @compiled
-def first_unlike(first: Array, word: Array, leader: Array) -> int:
-    """The first item whose words differ from its leader's, or -1.
+def first_unlike(first: Array, word: Array, leader: Array, times: Array) -> int:
+    """The first item whose words, in whatever order, differ from its leader's, or -1.
 
-    Item i has the words ``word[first[i]:first[i + 1]]``, sorted; its leader is ``leader[i]``.
+    Item i has the words ``word[first[i]:first[i + 1]]``; its leader is ``leader[i]``.
+    ``times`` is a place for each word, 0 everywhere, and is left so unless items differ.
     """
     for i in range(leader.size):
         r = leader[i]
+        if r == i:
+            continue
         n = first[i + 1] - first[i]
         if n != first[r + 1] - first[r]:
             return i
+        alike = True
         for k in range(n):
-            if word[first[i] + k] != word[first[r] + k]:
+            alike = alike and word[first[i] + k] == word[first[r] + k]
+        if alike:
+            continue
+        for k in range(n):
+            times[word[first[r] + k]] += 1
+        for k in range(n):
+            times[word[first[i] + k]] -= 1
+        for k in range(n):
+            if times[word[first[r] + k]] != 0:
                 return i
     return -1
