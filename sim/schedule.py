@@ -185,8 +185,11 @@ class Assembled(Round):
         repeat: int = 1,
         payload: Callable[[int], Payload] | None = None,
         label: str = "",
+        **arrays: npt.NDArray[Any],
     ) -> Assembled:
         """The round of these parts, at least one, all of which add or all of which replace.
+
+        Where the caller has ``src``, ``dst`` or ``bytes`` already, they are taken as they are.
 
         Examples
         --------
@@ -196,7 +199,7 @@ class Assembled(Round):
         """
         self = cls.__new__(cls)
         told = {"repeat": repeat, "payload": payload, "label": label, "parts": parts}
-        for name, value in {**_PLAIN, "reduce": parts[0].reduce, **told}.items():
+        for name, value in {**_PLAIN, "reduce": parts[0].reduce, **told, **arrays}.items():
             object.__setattr__(self, name, value)
         return self
 

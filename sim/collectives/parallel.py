@@ -40,7 +40,8 @@ class Copies:
 
     def __init__(self, members: IntArray) -> None:
         self.members = members
-        self._known: dict[int, tuple[Round, Round]] = {}
+        self._known: dict[int, Round] = {}
+        self._copied: list[Round] = []
 
     def of(self, small: Round, payload: Payloads | None = None, label: str | None = None) -> Round:
         """The copies of a round: of each part in turn those of the first set of ranks, of the next, ...
@@ -50,15 +51,19 @@ class Copies:
         label = small.label if label is None else label
         if small.parts is None:
             return _in_copies(small, self.members, payload, label)
-        known = self._known
-        parts = tuple([known[id(part)][1] if id(part) in known else self._part(part) for part in small.parts])
+        try:
+            parts = tuple(map(self._known.__getitem__, map(id, small.parts)))
+        except KeyError:
+            parts = tuple([self._part(part) for part in small.parts])
         return at_once(parts, repeat=small.repeat, payload=payload, label=label, parts=parts)
 
     def _part(self, part: Round) -> Round:
-        copied = _in_copies(part, self.members, None, part.label)
-        # The part itself is kept too, so that nobody else gets its number.
-        self._known[id(part)] = part, copied
-        return copied
+        known = self._known.get(id(part))
+        if known is None:
+            known = self._known[id(part)] = _in_copies(part, self.members, None, part.label)
+            # Kept too, so that nobody else gets its number.
+            self._copied.append(part)
+        return known
 
     def order(self, small: Round) -> IntArray | None:
         """Where each transfer of `of` stands among the copies of the whole round, one copy after the other.

@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from sim.collectives.payload import even
-from sim.schedule import IntArray, Payload, Round
+from sim.schedule import Assembled, IntArray, Payload, Round
 from topologies.errors import ScheduleError
 
 __all__ = ["BREAK_EVEN", "MOST_PIECES", "pieces_for", "pipelined"]
@@ -125,7 +125,7 @@ def pipelined(
         def payload(k: int, lag: IntArray = lag) -> Payload:
             return even(lag + k)
 
-        yield Round(
-            src[busy], dst[busy], each[busy], reduce, repeat, payload, label, parts=parts[low : high + 1]
+        yield Assembled.of(
+            parts[low : high + 1], repeat, payload, label, src=src[busy], dst=dst[busy], bytes=each[busy]
         )
         step += repeat

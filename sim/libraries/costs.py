@@ -56,6 +56,12 @@ __all__ = ["ONE_CHANNEL", "LibraryCosts", "Setting", "Steps", "hidden"]
 ONE_CHANNEL = 2**31
 
 
+#: Transfers from which on it is worth while to ask which of them cost the same.
+WORTHWHILE = 512
+
+#: All of them, or some.
+Which = IntArray | slice
+
 #: How sharply the time of a round goes over from the delay to the moving.
 SHARPNESS = 4.0
 
@@ -81,6 +87,25 @@ def _above(size: FloatArray, bound: FloatArray) -> FloatArray:
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         ratio = np.where(bound > 0, (size / bound) ** SHARPNESS, np.inf)
         return np.asarray(1.0 - 1.0 / (1.0 + ratio))
+
+
+def _classes(kind: IntArray, latency_ps: IntArray, payload: FloatArray) -> tuple[Which, Which]:
+    """Class of each transfer, and a transfer of each class: those of a class cost the same.
+
+    There are a handful, and some 50 operations on each.
+    """
+    if payload.size >= WORTHWHILE:
+        # Kernels are imported where they are used: numba takes a third of a second.
+        from sim.numbering import firsts, told_apart
+
+        which = np.zeros(payload.size, dtype=np.int64)
+        for values in (kind, latency_ps, payload):
+            if (values != values[0]).any():
+                which = told_apart(which, values)
+        first = firsts(which)
+        if 4 * first.size <= payload.size:
+            return which, first
+    return slice(None), slice(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,9 +277,14 @@ class LibraryCosts:
         """Overheads, rate caps, wire bytes and reductions of m transfers."""
         steps, count = self.steps, payload.size
         kind = hops_of(fabric).kinds(paths)
-        chunks = steps.chunks(payload, kind)
-        delay = steps.delay(payload, kind, paths.latency_ps / PS_PER_SECOND, chunks)
-        wire = steps.wire_bytes(payload, kind, chunks)
+        which, first = _classes(kind, paths.latency_ps, payload)
+        k, m = kind[first], payload[first]
+        chunks = steps.chunks(m, k)
+        delay = steps.delay(m, k, paths.latency_ps[first] / PS_PER_SECOND, chunks)[which]
+        each_wire = steps.wire_bytes(m, k, chunks)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            cap = np.where(m > 0, steps.cap[k] * (each_wire / m), np.inf)[which]
+        wire = each_wire[which]
         if steps.mean[0] and count:
             each = float(delay.mean())
             behind = steps.behind[kind.max()]
@@ -264,8 +294,6 @@ class LibraryCosts:
             delay = np.full(count, each)
         total = np.rint(delay * PS_PER_SECOND).astype(np.int64)
         overhead = np.maximum(0, total - paths.latency_ps)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            cap = np.where(payload > 0, steps.cap[kind] * (wire / payload), np.inf)
         took = self.adding_ps(payload) if reduce else np.zeros(count, dtype=np.int64)
         return TransferCosts(overhead, cap, wire, took, np.minimum(paths.latency_ps, total))
 

@@ -231,3 +231,30 @@ def test_sums_of_hashes_do_not_depend_on_the_order(pairs: list[tuple[int, int]],
     assert sums(pairs) == sums(shuffled)
     if pairs:
         assert sums([*pairs, pairs[0]]) != sums(pairs)
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 3), max_size=6), min_size=1, max_size=6),
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), max_size=8),
+    st.randoms(),
+)
+def test_words_are_compared_in_any_order(
+    bags: list[list[int]], more: list[tuple[int, int]], chance: Any
+) -> None:
+    """Items 0, 1, ... are shuffled copies of bags, and some get a word more: the first unlike its leader."""
+    items = [chance.sample(bag, len(bag)) for bag in bags for _ in range(2)]
+    for item, word in more:
+        items[item % len(items)].append(word)
+    pairs = [(i, word) for i, words in enumerate(items) for word in words]
+    chance.shuffle(pairs)
+    index, word = (np.array([pair[i] for pair in pairs], dtype=np.int64) for i in (0, 1))
+    begin = np.concatenate([[0], np.cumsum([len(words) for words in items])])
+    words = np.empty(len(pairs), dtype=np.int64)
+    refine.by_index(index, word, begin[:-1].copy(), words)
+    stretches = [words[a:b].tolist() for a, b in zip(begin, begin[1:], strict=False)]
+    assert [sorted(each) for each in stretches] == [sorted(words) for words in items]
+    leader = np.arange(len(items)) // 2 * 2
+    unlike = [i for i, r in enumerate(leader) if sorted(items[i]) != sorted(items[r])]
+    times = np.zeros(4, dtype=np.int64)
+    assert refine.first_unlike(begin, words, leader, times) == (unlike[0] if unlike else -1)
+    assert unlike or not times.any()
