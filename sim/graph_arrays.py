@@ -21,8 +21,8 @@ from topologies import graph as contract
 from topologies.errors import TopologyError
 
 __all__ = [
-    "EDGE_DEFAULTS", "INTEGERS", "KINDS", "NODE_DEFAULTS", "check_top", "columns", "coordinates", "efficiencies",
-    "ends", "integers", "kinds", "numbers", "refuse", "reverse", "tiers",
+    "EDGE_DEFAULTS", "INTEGERS", "KINDS", "NODE_DEFAULTS", "check_top", "columns", "coordinates",
+    "efficiencies", "ends", "integers", "kinds", "numbers", "refuse", "reverse", "tiers",
 ]  # fmt: skip
 
 Ints = npt.NDArray[np.int32]

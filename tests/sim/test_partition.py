@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -251,7 +252,7 @@ def test_words_are_compared_in_any_order(
     begin = np.concatenate([[0], np.cumsum([len(words) for words in items])])
     words = np.empty(len(pairs), dtype=np.int64)
     refine.by_index(index, word, begin[:-1].copy(), words)
-    stretches = [words[a:b].tolist() for a, b in zip(begin, begin[1:], strict=False)]
+    stretches = [words[a:b].tolist() for a, b in pairwise(begin)]
     assert [sorted(each) for each in stretches] == [sorted(words) for words in items]
     leader = np.arange(len(items)) // 2 * 2
     unlike = [i for i, r in enumerate(leader) if sorted(items[i]) != sorted(items[r])]
