@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sim.clock import LATEST, PS_PER_SECOND
-from sim.routing.paths import Paths
+from sim.routing.paths import joined
 from sim.schedule import FloatArray, IntArray, Payload, Round
 from sim.waits import Waits, offsets_of
 from topologies.errors import CapacityError
@@ -47,8 +47,7 @@ def put_together(round_: Round, parts: Sequence[Loaded], costs: Costs) -> Loaded
     CapacityError
         If the round would outlast time.
     """
-    paths = _paths([one.paths for one in parts])
-    held_alone = all(one.paths is one.route for one in parts)
+    paths = joined([one.paths for one in parts])
     found = _costs([one.costs for one in parts])
     if found.reduce_ps.any():
         adding = costs.adding_ps(arriving(round_.dst, round_.bytes))
@@ -59,7 +58,7 @@ def put_together(round_: Round, parts: Sequence[Loaded], costs: Costs) -> Loaded
     return replace(
         parts[0],
         round=round_,
-        route=paths if held_alone else _paths([one.route for one in parts]),
+        passed=tuple([route for one in parts for route in one.passed]),
         paths=paths,
         costs=found,
         ideal_ps=ideal,
@@ -96,18 +95,6 @@ def refuse_ages(round_: Round, seconds: float) -> None:
             f"round {round_.label!r} would last {longest:.3g} s, beyond the 53 days a simulation may last; "
             f"lower the size or raise the bandwidth"
         )
-
-
-def _paths(parts: Sequence[Paths]) -> Paths:
-    """Paths of several sets of transfers one after the other."""
-    lengths = [one.lengths for one in parts]
-    return Paths(
-        offsets_of(np.concatenate(lengths)),
-        np.concatenate([one.link for one in parts]),
-        np.concatenate([one.weight for one in parts]),
-        np.concatenate([one.latency_ps for one in parts]),
-        np.concatenate([one.outside for one in parts]),
-    )
 
 
 def _costs(parts: Sequence[TransferCosts]) -> TransferCosts:

@@ -18,7 +18,7 @@ from sim.clock import LATEST, PS_PER_SECOND, TICK
 from sim.fabric import Fabric
 from sim.parts import arriving, put_together, refuse_ages
 from sim.routing import Paths, Router
-from sim.routing.paths import Bools, Ints
+from sim.routing.paths import Bools, Ints, joined
 from sim.schedule import FloatArray, IntArray, Round
 from sim.waits import Waits, waits_of
 from topologies import memory
@@ -119,7 +119,8 @@ def duration_ps(remaining: FloatArray, rate: FloatArray) -> IntArray:
 class Loaded:
     """A round on a fabric: m transfers and their paths.
 
-    ``route`` is every link that a transfer passes, ``paths`` those that it holds in
+    ``route`` is every link that a transfer passes (put together of ``passed``, one set of
+    paths after the other, when somebody asks for it), ``paths`` those that it holds in
     the network model: one of each bundle (`sim.routing.bundles`), unless ``load`` was
     asked for every link. ``ideal_ps`` is how long a transfer holds its links when alone, ``tier`` the
     tier of the link that then limits it (-1: its cap does). ``waits`` is None where
@@ -127,12 +128,17 @@ class Loaded:
     """
 
     round: Round
-    route: Paths
+    passed: tuple[Paths, ...]
     paths: Paths
     costs: TransferCosts
     ideal_ps: IntArray
     tier: IntArray
     waits: Waits | None = None
+
+    @property
+    def route(self) -> Paths:
+        """Every link that each transfer passes."""
+        return joined(self.passed)
 
     @property
     def delay_ps(self) -> IntArray:
@@ -265,7 +271,12 @@ def _batch(
             part = _stretch(route, mine)
             held = part if together.paths is route else _stretch(together.paths, mine)
             yield Loaded(
-                r, part, held, _costs_of(together.costs, mine), together.ideal_ps[mine], together.tier[mine]
+                r,
+                (part,),
+                held,
+                _costs_of(together.costs, mine),
+                together.ideal_ps[mine],
+                together.tier[mine],
             )
 
 
@@ -378,12 +389,12 @@ def _loaded(round_: Round, route: Paths, links: _Links, costs: Costs) -> Loaded:
     if found.latency_ps is not None:
         paths = replace(paths, latency_ps=found.latency_ps)
     if not round_.src.size:
-        return Loaded(round_, route, paths, found, np.zeros(0, np.int64), np.zeros(0, np.int64))
+        return Loaded(round_, (route,), paths, found, np.zeros(0, np.int64), np.zeros(0, np.int64))
     local = round_.src == round_.dst
     if round_.seconds is not None or local.any():
         found = _with_work(round_, found, local)
     ideal, tier = _alone(round_, paths, links, found)
-    return Loaded(round_, route, paths, found, ideal, tier, waits_of(round_))
+    return Loaded(round_, (route,), paths, found, ideal, tier, waits_of(round_))
 
 
 def _alone(round_: Round, paths: Paths, links: _Links, found: TransferCosts) -> tuple[IntArray, IntArray]:

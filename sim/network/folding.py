@@ -122,7 +122,9 @@ def _quotient(one: Loaded, kept: IntArray, held: Paths, rank: IntArray) -> Loade
     own = TransferCosts(
         costs.overhead_ps[kept], costs.cap[kept], costs.wire_bytes[kept], costs.reduce_ps[kept]
     )
-    return Loaded(small, held, held, own, one.ideal_ps[kept], one.tier[kept], _waits(one.waits, kept, rank))
+    return Loaded(
+        small, (held,), held, own, one.ideal_ps[kept], one.tier[kept], _waits(one.waits, kept, rank)
+    )
 
 
 def _waits(waits: Waits | None, kept: IntArray, rank: IntArray) -> Waits | None:

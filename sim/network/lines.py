@@ -150,7 +150,7 @@ class _Transfers:
         )  # fmt: skip
         ideal = _taken(self.ideal_ps, mine)
         refuse_ages(round_, float(ideal.max(initial=0)) / PS_PER_SECOND)
-        return Loaded(round_, held, held, costs, ideal, _taken(self.tier, mine))
+        return Loaded(round_, (held,), held, costs, ideal, _taken(self.tier, mine))
 
 
 def _order(alphabet: Alphabet) -> IntArray:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from sim.schedule import FloatArray, IntArray
+from sim.waits import offsets_of
 
-__all__ = ["Paths", "merge"]
+__all__ = ["Paths", "joined", "merge"]
 
 Ints = npt.NDArray[np.int32]
 Bools = npt.NDArray[np.bool_]
@@ -47,6 +49,19 @@ class Paths:
         """Number of links of each transfer, shape (m,)."""
         # np.diff asks a dozen questions first, and small rounds are many.
         return self.start[1:] - self.start[:-1]
+
+
+def joined(parts: Sequence[Paths]) -> Paths:
+    """Paths of several sets of transfers one after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    return Paths(
+        offsets_of(np.concatenate([one.lengths for one in parts])),
+        np.concatenate([one.link for one in parts]),
+        np.concatenate([one.weight for one in parts]),
+        np.concatenate([one.latency_ps for one in parts]),
+        np.concatenate([one.outside for one in parts]),
+    )
 
 
 def merge(count: int, parts: list[tuple[IntArray, Paths]]) -> Paths:

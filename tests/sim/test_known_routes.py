@@ -27,7 +27,9 @@ def test_known_routes_are_those_found_anew(machine: tuple[str, int], room: int, 
     """Six sets of pairs asked for in any order, with room for all of them, some, or none."""
     graph = topologies.machine(*machine)
     fabric, chance = sim.compile_fabric(graph), np.random.default_rng(0)
-    pairs = [fabric.rank_nodes[chance.integers(0, 32, (2, 1 + 3 * i))] for i in range(6)]
+    ends = [chance.integers(0, 32, (2, 1 + 3 * i)) for i in range(3)]
+    # Each two of them from the same senders, or to the same receivers.
+    pairs = [fabric.rank_nodes[each] for s, d in ends for each in (np.stack([s, d]), np.stack([s, d[::-1]]))]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(known, "KEPT", room)
         patch.setattr(known, "A_SET", 1)
@@ -55,7 +57,7 @@ def test_routings_do_not_share_routes() -> None:
 
 def test_planes_that_share_links_hold_them_once() -> None:
     """Two NICs of a chip on one leaf: up to the spine and down they are one, with all of the bytes."""
-    graph = topologies.leaf_spine(0 + 4, per_leaf=2, spines=1, bandwidth="50 GB/s", latency="1 us")
+    graph = topologies.leaf_spine(4, per_leaf=2, spines=1, bandwidth="50 GB/s", latency="1 us")
     for chip in range(4):
         leaf = f"leaf{chip // 2}"
         graph.remove_edge(chip, leaf)
