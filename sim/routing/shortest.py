@@ -115,10 +115,14 @@ class ShortestPaths:
 
     def _core(self) -> Bools:
         """Whether each node can be passed, and is more than a dead end at a node that can."""
+        # Kernels are imported where they are used: numba takes a third of a second.
+        from sim.numbering import firsts, told_apart
+
         f, nodes = self.fabric, len(self.fabric.nodes)
         both = self.transit[f.tail] & self.transit[f.head] & (self.zone[f.tail] == self.zone[f.head])
         tail, head = f.tail[both].astype(np.int64), f.head[both].astype(np.int64)
-        pairs: npt.NDArray[np.int64] = np.unique(np.concatenate([tail * nodes + head, head * nodes + tail]))
+        pairs: npt.NDArray[np.int64] = np.concatenate([tail * nodes + head, head * nodes + tail])
+        pairs = pairs[firsts(told_apart(np.zeros(pairs.size, dtype=np.int64), pairs))]
         neighbours = np.bincount(pairs // nodes, minlength=nodes)
         # Of two nodes that have each other alone, both stay.
         alone = neighbours == 0
