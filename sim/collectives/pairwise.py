@@ -39,7 +39,8 @@ def all_to_all(ranks: int, size: float | FloatArray) -> Schedule:
 
     def steps() -> Iterator[tuple[IntArray, IntArray, str]]:
         here = np.arange(ranks)
+        around = np.concatenate([here, here])
         for k in range(1, ranks):
-            yield here, (here + k) % ranks, f"stride {k}"
+            yield here, around[k : k + ranks], f"stride {k}"
 
     return exchange("pairwise", ranks, size, steps)

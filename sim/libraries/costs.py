@@ -250,10 +250,13 @@ class Steps:
         steps = self.fixed[kind] + (chunks - 1.0) * self.chunk_step[kind]
         steps *= np.where(payload >= self.plateau_bytes[kind], self.plateau[kind], 1.0)
         one = payload / chunks
-        below = 1 - _above(one, self.short_bytes[kind])
-        above = _above(one, self.rendezvous_bytes[kind])
-        waited = np.maximum(0.0, steps + self.rendezvous[kind] * above + links - self.held[kind])
-        return np.asarray(waited * self.waited[kind] + self.short[kind] * below)
+        # Many libraries know neither kind of message, and powers are dear.
+        if self.rendezvous.any():
+            steps += self.rendezvous[kind] * _above(one, self.rendezvous_bytes[kind])
+        waited = np.maximum(0.0, steps + links - self.held[kind]) * self.waited[kind]
+        if self.short.any():
+            waited += self.short[kind] * (1 - _above(one, self.short_bytes[kind]))
+        return np.asarray(waited)
 
     def wire_bytes(self, payload: FloatArray, kind: IntArray, chunks: FloatArray) -> FloatArray:
         """Bytes each transfer puts on its links."""

@@ -23,7 +23,7 @@ __all__ = ["EventLoop"]
 
 #: Transfers loaded ahead of the ranks, or as many as there are ranks: few, so that
 #: they are still in the processor's cache when their time comes.
-LOOKAHEAD = 4096
+LOOKAHEAD = 2048
 
 #: Spans of constant rate that the log has room for, or more where many transfers are loaded.
 LOG = 65_536
@@ -311,8 +311,8 @@ class EventLoop:
         m, p = one.loaded.round.src.size, running.job.nodes.size
         paths = one.loaded.paths
         loading.settle_round(
-            self.state, one.transfer, one.loaded.costs.wire_bytes, paths.start, paths.link, paths.weight,
-            self._settled,
+            self.state.transfers[one.transfer : one.transfer + m, state.DONE], one.loaded.costs.wire_bytes,
+            paths.start, paths.link, paths.weight, self._settled,
         )  # fmt: skip
         self._arenas["transfer"].give(one.transfer, m)
         self._arenas["entry"].give(one.entry, one.loaded.entries())

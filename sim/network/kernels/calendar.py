@@ -21,10 +21,11 @@ from __future__ import annotations
 
 from sim.clock import FOREVER
 from sim.compiled import inlined, lean
-from sim.network.kernels.ahead import fetch, fetch_links, fetch_path, fetch_row
+from sim.network.kernels.ahead import fetch, fetch_ends, fetch_links, fetch_path, fetch_row
 from sim.network.kernels.state import (
     ARRIVES,
     BATCH,
+    ENDS,
     FOLLOWING,
     FREE_BATCH,
     FREE_RECORD,
@@ -137,6 +138,8 @@ def peek(s: State, stage: Int) -> None:
                 fetch_row(s, f)
             elif stage == 2:
                 fetch_path(s, f)
+                if c[record, KIND] == ENDS:
+                    fetch_ends(s, f)
             else:
                 fetch_links(s, f)
         record = c[record, FOLLOWING]

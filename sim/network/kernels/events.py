@@ -16,26 +16,26 @@ from sim.clock import FOREVER
 from sim.compiled import inlined, lean
 from sim.network.kernels.ahead import (
     GAP,
-    SPREAD,
     fetch,
+    fetch_ends,
     fetch_links,
     fetch_neighbours,
     fetch_owners,
+    fetch_parts,
     fetch_path,
-    fetch_rank,
     fetch_row,
+    outgrown,
 )
 from sim.network.kernels.calendar import clear, earliest, peek, push, take
 from sim.network.kernels.maxmin import solve
 from sim.network.kernels.moves import OVERHEAD as OVERHEAD_SPENT
-from sim.network.kernels.ranks import advance, arm, hand_on, part_done
+from sim.network.kernels.ranks import advance, hand_on, part_done
 from sim.network.kernels.recurrence import look
 from sim.network.kernels.state import (
     ACTIVE,
     ARRIVES,
     ARRIVING,
     BUSY,
-    CRITICAL,
     DIRTY,
     DST,
     END,
@@ -52,7 +52,6 @@ from sim.network.kernels.state import (
     NEEDED,
     NEVER,
     NOW,
-    NUMBER,
     PART_AT,
     PAYLOAD,
     PENDING,
@@ -60,9 +59,10 @@ from sim.network.kernels.state import (
     RECORDS_LEFT,
     REDUCE,
     REDUCING,
+    REPETITION,
     ROUND,
-    ROW,
     SOLVES,
+    SPREAD,
     SRC,
     STALLED,
     STALLS,
@@ -137,9 +137,10 @@ def look_ahead(s: State, i: Int, count: Int) -> None:
         # Of a record out of date the ranks may be elsewhere by now.
         if s.due[j, KIND] == ENDS and s.transfers[f, STATUS] == ACTIVE:
             if stage == 1:
-                fetch(s.account, max(s.transfers[f, CRITICAL], 0), 0)
-            fetch_rank(s, s.tags[f, SRC], stage)
-            fetch_rank(s, s.tags[f, DST], stage)
+                fetch_ends(s, f)
+            else:
+                fetch_parts(s, s.tags[f, SRC], stage)
+                fetch_parts(s, s.tags[f, DST], stage)
 
 
 @inlined
@@ -150,21 +151,16 @@ def happen(s: State, what: Int, kind: Int) -> None:
         if s.ranks[what, STANDING] != ARRIVING:
             return
         s.ranks[what, PART_AT] = -1
-        q = s.ranks[what, ROUND]
-        at = s.rounds[q, ROW] + s.ranks[what, NUMBER]
-        if s.starts[at + 1] > s.starts[at]:
-            arm(s, what)
-        else:
-            advance(s, what)
-    elif kind == STARTS:
-        if s.transfers[what, STATUS] != PENDING or s.transfers[what, START] != now:
-            return
-        if s.flows[what, PAYLOAD] <= 0.0:
-            finish(s, what)
-            return
-        start(s, what)
-    elif kind == ENDS:
-        if s.transfers[what, STATUS] != ACTIVE or s.transfers[what, END] != now:
+        s.ranks[what, REPETITION] -= 1
+        advance(s, what)
+    elif kind != IS_REDUCED:
+        if kind == STARTS:
+            if s.transfers[what, STATUS] != PENDING or s.transfers[what, START] != now:
+                return
+            if s.flows[what, PAYLOAD] > 0.0:
+                start(s, what)
+                return
+        elif s.transfers[what, STATUS] != ACTIVE or s.transfers[what, END] != now:
             return
         finish(s, what)
     else:
@@ -211,7 +207,8 @@ def run(s: State, until: Int, budget: Int) -> Int:
     keyboard. After LOAD, CROWDED or PAUSE the state is whole: call again.
     """
     counters = s.counters
-    spread = s.transfers.shape[0] >= SPREAD
+    spread = outgrown(s)
+    counters[SPREAD] = 1 if spread else 0
     for _ in range(budget):
         # An instant notes each transfer twice at most: when it is solved, and when it ends.
         if s.log.shape[0] > 0 and counters[LOGGED] > s.log.shape[0] - 2 * s.transfers.shape[0]:

@@ -15,7 +15,6 @@ import numpy.typing as npt
 from sim.compiled import inlined, lean
 from sim.network.kernels.state import (
     CAP,
-    DONE,
     DST,
     ENTRIES,
     ENTRY,
@@ -153,11 +152,9 @@ def place_round(
 
 
 @lean
-def settle_round(
-    s: State, first: Int, wire: Array, start: Array, link: Array, weight: Array, carried: Array
-) -> None:
+def settle_round(done: Array, wire: Array, start: Array, link: Array, weight: Array, carried: Array) -> None:
     """Add to ``carried``, shape (links,), the bytes of all completions of a round's transfers."""
     for i in range(wire.size):
-        through = s.transfers[first + i, DONE] * wire[i]
+        through = done[i] * wire[i]
         for e in range(start[i], start[i + 1]):
             carried[link[e]] += through * weight[e]

@@ -26,7 +26,6 @@ from sim.network.kernels.ahead import (
     FAR,
     GAP,
     MANY,
-    SPREAD,
     fetch,
     fetch_first,
     fetch_links,
@@ -55,6 +54,7 @@ from sim.network.kernels.state import (
     ROOM,
     SEEN,
     SOLVED,
+    SPREAD,
     STAMP,
     STATUS,
     STRANGERS,
@@ -188,7 +188,7 @@ def fill(s: State, members: Int, stamp: Int) -> Int:
     changed, touched = s.changed, s.touched
     s.counters[STRANGERS] = 0
     count = 0
-    many = members >= MANY and s.transfers.shape[0] >= SPREAD
+    many = members >= MANY and s.counters[SPREAD] > 0
     for j in range(-5 * GAP if many else 0, members):
         if many:
             look_ahead(s, j, members)
@@ -301,7 +301,7 @@ def join(s: State, members: Int, count: Int, stamp: Int) -> Int:
     """
     changed, touched = s.changed, s.touched
     grown = members
-    many = members >= MANY and s.transfers.shape[0] >= SPREAD
+    many = members >= MANY and s.counters[SPREAD] > 0
     for j in range(count):
         if many:
             if j + 4 * GAP < count:

@@ -8,6 +8,7 @@ and those before it are through: `fans`).
 from __future__ import annotations
 
 from sim.compiled import inlined, lean
+from sim.network.kernels.ahead import fetch_links, fetch_path, look_further, prepare
 from sim.network.kernels.calendar import push
 from sim.network.kernels.state import (
     ARRIVED,
@@ -41,6 +42,7 @@ from sim.network.kernels.state import (
     ROUND_OF,
     ROW,
     RUNNING,
+    SPREAD,
     SRC,
     STALLED,
     STALLS,
@@ -56,7 +58,7 @@ from sim.network.kernels.state import (
     State,
 )
 
-__all__ = ["advance", "arm", "hand_on", "part_done"]
+__all__ = ["advance", "hand_on", "part_done"]
 
 
 @inlined
@@ -80,6 +82,10 @@ def arrived(s: State, f: Int, critical: Int, lag: Float) -> None:
             s.flows[f, LAG] = 0.0
         s.counters[BUSY] += 1
         push(s, s.transfers[f, START], f, STARTS)
+        if s.counters[SPREAD]:
+            fetch_links(s, f)
+    elif s.counters[SPREAD]:
+        fetch_path(s, f)
 
 
 @lean
@@ -105,6 +111,8 @@ def arm(s: State, r: Int) -> None:
     s.ranks[r, STANDING] = RUNNING
     if s.rounds[s.ranks[r, ROUND], WATCH] == r:
         s.counters[WATCHED] = r + 1
+    if s.counters[SPREAD]:
+        look_further(s, r)
     for j in range(s.starts[at], s.starts[at + 1]):
         arrived(s, s.parts[j], r, s.lags[r, RANK_LAG])
 
@@ -114,11 +122,8 @@ def advance(s: State, r: Int) -> None:
     """Rank r is through with its repetition: on to the next that has a part for it."""
     q = s.ranks[r, ROUND]
     at = s.rounds[q, ROW] + s.ranks[r, NUMBER]
-    if s.ranks[r, REPETITION] + 1 < s.rounds[q, REPEAT] and s.starts[at + 1] > s.starts[at]:
-        s.ranks[r, REPETITION] += 1
-        arm(s, r)
-        return
-    while True:
+    s.ranks[r, REPETITION] += 1
+    while s.ranks[r, REPETITION] >= s.rounds[q, REPEAT] or s.starts[at + 1] == s.starts[at]:
         following = s.rounds[q, NEXT]
         if following == UNKNOWN:
             s.ranks[r, ROUND] = q
@@ -137,11 +142,9 @@ def advance(s: State, r: Int) -> None:
             return
         q = following
         at = s.rounds[q, ROW] + s.ranks[r, NUMBER]
-        if s.starts[at + 1] > s.starts[at]:
-            s.ranks[r, ROUND] = q
-            s.ranks[r, REPETITION] = 0
-            arm(s, r)
-            return
+        s.ranks[r, ROUND] = q
+        s.ranks[r, REPETITION] = 0
+    arm(s, r)
 
 
 @inlined
@@ -155,3 +158,5 @@ def part_done(s: State, r: Int, row: Int, lag: Float) -> None:
         for c in range(s.row.shape[1]):
             s.account[r, c] = s.row[row, c]
         advance(s, r)
+    elif s.counters[SPREAD] and s.ranks[r, PENDING_PARTS] == 1:
+        prepare(s, r)

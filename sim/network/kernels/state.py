@@ -93,8 +93,8 @@ RANKS_LEFT, RANKS_STALLED, ENDED = range(3)
 (
     NOW, EVENTS, SOLVES, STAMP, SOLVED, DIRTY, THROUGH, BUSY, JOBS_DONE, STALLS, WATCHED, JUMPED, FORWARD,
     HEAP_SIZE, FREE_BATCH, FREE_RECORD, RECORDS_LEFT, SAVED_AT, SAVED_REPETITION, SAVED_ROUND, STRANGERS,
-    LOGGED, TODAY,
-) = range(23)  # fmt: skip
+    LOGGED, SPREAD, TODAY,
+) = range(24)  # fmt: skip
 
 # log: spans of constant rate of transfers, where somebody records them. Slot,
 # repetition, from when to when (picoseconds), whether the transfer then ended.

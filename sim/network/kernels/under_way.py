@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 
 from sim.compiled import inlined, lean
-from sim.network.kernels.ahead import FAR, MANY, fetch
+from sim.network.kernels.ahead import FAR, MANY, fetch, fetch_links, fetch_path
 from sim.network.kernels.calendar import push
 from sim.network.kernels.maxmin import RATE_TOLERANCE, link_entries, unlink_entries
 from sim.network.kernels.moves import CAPPED, CONTENTION, TIERS
@@ -64,6 +64,7 @@ from sim.network.kernels.state import (
     REPEAT,
     ROUND_OF,
     SLOT,
+    SPREAD,
     SRC,
     START,
     STATUS,
@@ -103,6 +104,7 @@ def compact(s: State) -> None:
     """Keep each dirty transfer that is still active, once."""
     kept = 0
     members = s.counters[DIRTY]
+    near = members < MANY and s.counters[SPREAD] > 0
     for j in range(members):
         if members >= MANY and j + FAR < members:
             fetch(s.transfers, s.changed[j + FAR], STATUS)
@@ -111,6 +113,8 @@ def compact(s: State) -> None:
             s.transfers[f, MARK] = 0
             s.changed[kept] = f
             kept += 1
+            if near:
+                fetch_links(s, f)
     for j in range(kept):
         s.transfers[s.changed[j], MARK] = WAITING
     s.counters[DIRTY] = kept
@@ -149,6 +153,7 @@ def finish(s: State, f: Int) -> None:
     if s.log.shape[0] > 0:
         note(s, f, 1)
     if s.transfers[f, STATUS] == ACTIVE:
+        spread = s.counters[SPREAD] > 0
         unlink_entries(s, f)
         for e in range(s.transfers[f, ENTRY], s.transfers[f, ENTRY] + s.transfers[f, ENTRIES]):
             l = s.entries[e, LINK]
@@ -157,6 +162,8 @@ def finish(s: State, f: Int) -> None:
                 g = s.entries[at, OWNER]
                 if s.transfers[g, LIMIT] == l:
                     dirty(s, g)
+                    if spread:
+                        fetch_path(s, g)
                 at = s.entries[at, AFTER]
     s.transfers[f, MARK] = 0
     s.transfers[f, DONE] += 1
@@ -176,19 +183,19 @@ def finish(s: State, f: Int) -> None:
         s.transfers[f, STATUS] = REDUCING
         s.transfers[f, END] = now + s.transfers[f, REDUCE]
         push(s, s.transfers[f, END], f, IS_REDUCED)
+        first, after = SRC, SRC + 1
+    else:
+        s.transfers[f, STATUS] = IDLE
+        s.counters[BUSY] -= 1
+        first, after = SRC, DST + 1
         if fanned:
-            hand_on(s, f, False)
-        part_done(s, s.tags[f, SRC], row, lag)
-        return
-    s.transfers[f, STATUS] = IDLE
-    s.counters[BUSY] -= 1
+            first, after = s.fans[f, ENDS_FROM], s.fans[f, ENDS_TO]
     if fanned:
         hand_on(s, f, False)
-        for j in range(s.fans[f, ENDS_FROM], s.fans[f, ENDS_TO]):
-            part_done(s, s.fanned[j], row, lag)
-        return
-    part_done(s, s.tags[f, SRC], row, lag)
-    part_done(s, s.tags[f, DST], row, lag)
+    several = fanned and s.transfers[f, STATUS] == IDLE
+    # One loop for all: what is compiled into it is long.
+    for j in range(first, after):
+        part_done(s, s.fanned[j] if several else s.tags[f, j], row, lag)
 
 
 @inlined
