@@ -9,6 +9,7 @@ import numpy as np
 
 from sim.clock import FOREVER, PS_PER_SECOND
 from sim.fabric import Fabric
+from sim.network import transient
 from sim.network.arena import Arena
 from sim.network.job import Cost, Finished, Job
 from sim.network.kernels import events, loading, state, under_way
@@ -90,6 +91,7 @@ class EventLoop:
         self._fitted: tuple[int, ...] = ()
         self.state = state.new_state(capacity, self._columns)
         self.state.counters[state.FORWARD] = fast_forward
+        transient.prepare(self.state)
         if recorder is not None:
             self._hand_over(recorder)
 
@@ -135,7 +137,7 @@ class EventLoop:
         self._load(running, repetition)
         self.state.ranks[mine, state.ROUND] = next(iter(running.live))
         self.state.counters[state.FORWARD] = self._fast_forward and len(self.jobs) == 1
-        self.state.counters[state.SAVED_ROUND] = -1
+        transient.forget(self.state)
         self._fit_calendar()
         events.arrive(self.state, running.first, p)
 
@@ -165,6 +167,11 @@ class EventLoop:
                         self._load(running)
                         self._fit_calendar()
                         events.resume(self.state, running.first, running.job.nodes.size)
+            elif status == events.TRANSIENT:
+                if self.state.counters[state.SCRIPTED] == state.WRITING:
+                    self.state = transient.follow(self.state, until, BUDGET)
+                else:
+                    self.state = transient.write(self.state)
             elif status == events.CROWDED:
                 self._fit_calendar()
             elif status == events.COMPLETED:
@@ -188,7 +195,7 @@ class EventLoop:
         while at >= 0:
             under_way.dirty(self.state, int(self.state.entries[at, state.OWNER]))
             at = int(self.state.entries[at, state.AFTER])
-        self.state.counters[state.SAVED_ROUND] = -1
+        transient.forget(self.state)
 
     def carried(self) -> FloatArray:
         """Bytes each link has carried up to now, shape (links,)."""
@@ -334,7 +341,7 @@ class EventLoop:
                 self._free(running, q)
             self._arenas["rank"].give(running.first, running.job.nodes.size)
         self.state.counters[state.FORWARD] = self._fast_forward and len(self.jobs) == 1
-        self.state.counters[state.SAVED_ROUND] = -1
+        transient.forget(self.state)
         return done
 
     def _hand_over(self, recorder: Recorder) -> None:
@@ -384,7 +391,7 @@ class EventLoop:
         }  # fmt: skip
         longer = {n: k for n, k in wanted.items() if getattr(s, n).shape[0] < k}
         if "row" in longer:
-            s.counters[state.SAVED_ROUND] = -1  # was remembered without these rows
+            transient.forget(s)  # was remembered without these rows
         if longer:
             self.state = state.with_rows(s, **longer)
 

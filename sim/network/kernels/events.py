@@ -30,17 +30,20 @@ from sim.network.kernels.calendar import clear, earliest, peek, push, take
 from sim.network.kernels.maxmin import solve
 from sim.network.kernels.moves import OVERHEAD as OVERHEAD_SPENT
 from sim.network.kernels.ranks import advance, hand_on, part_done
-from sim.network.kernels.recurrence import look
+from sim.network.kernels.recurrence import FEW, MOVED, look
 from sim.network.kernels.state import (
     ACTIVE,
     ARRIVES,
     ARRIVING,
     BUSY,
+    CHANGES,
+    CHECKS,
     DIRTY,
     DST,
     END,
     ENDS,
     EVENTS,
+    FOLLOWING_IT,
     FORWARD,
     IDLE,
     IS_REDUCED,
@@ -61,6 +64,7 @@ from sim.network.kernels.state import (
     REDUCING,
     REPETITION,
     ROUND,
+    SCRIPTED,
     SOLVES,
     SPREAD,
     SRC,
@@ -75,9 +79,11 @@ from sim.network.kernels.state import (
     Int,
     State,
 )
+from sim.network.kernels.strangers import act, gather, holds
 from sim.network.kernels.under_way import apply, compact, finish, start
 
 __all__ = [
+    "BROKEN",
     "COMPLETED",
     "CROWDED",
     "EMPTY",
@@ -86,6 +92,7 @@ __all__ = [
     "OVERFLOW",
     "PAUSE",
     "RECORDED",
+    "TRANSIENT",
     "arrive",
     "rebuild",
     "resume",
@@ -95,8 +102,9 @@ __all__ = [
 #: Why `run` returns: nothing is left to happen; the next event is later than
 #: ``until``; rounds must be loaded; the calendar needs room; the budget of
 #: instants is used up; a job is done; a duration beyond the range of time; the log
-#: is full.
-EMPTY, HORIZON, LOAD, CROWDED, PAUSE, COMPLETED, OVERFLOW, RECORDED = 0, 1, 2, 3, 4, 5, 6, 7
+#: is full; only a few have done otherwise than in the repetition before; in a front, a
+#: stranger cannot do what the script says.
+EMPTY, HORIZON, LOAD, CROWDED, PAUSE, COMPLETED, OVERFLOW, RECORDED, TRANSIENT, BROKEN = range(10)
 
 
 #: Stages of `look_ahead`.
@@ -153,6 +161,8 @@ def happen(s: State, what: Int, kind: Int) -> None:
         s.ranks[what, PART_AT] = -1
         s.ranks[what, REPETITION] -= 1
         advance(s, what)
+    elif kind == CHANGES:
+        act(s, what)
     elif kind != IS_REDUCED:
         if kind == STARTS:
             if s.transfers[what, STATUS] != PENDING or s.transfers[what, START] != now:
@@ -217,10 +227,13 @@ def run(s: State, until: Int, budget: Int) -> Int:
             counters[STALLS] = 0
             return LOAD
         when = earliest(s)
-        if counters[DIRTY] > 0 and when > counters[NOW]:
+        if (counters[DIRTY] > 0 or counters[CHECKS] > 0) and when > counters[NOW]:
             if counters[RECORDS_LEFT] < 2 * s.transfers.shape[0] + 64:
                 return CROWDED
+            if counters[SCRIPTED] == FOLLOWING_IT:
+                gather(s)
             compact(s)
+            members = 0
             if counters[DIRTY] > 0:
                 members = solve(s, counters[DIRTY])
                 counters[DIRTY] = 0
@@ -231,13 +244,19 @@ def run(s: State, until: Int, budget: Int) -> Int:
                     return OVERFLOW
                 if spread:
                     peek(s, 3)
+            if counters[SCRIPTED] == FOLLOWING_IT and not holds(s, members):
+                return BROKEN
             continue
-        if counters[WATCHED] > 0:
+        if counters[WATCHED] > 0 and when > counters[NOW]:
             watched = counters[WATCHED] - 1
             counters[WATCHED] = 0
-            if counters[FORWARD] and look(s, watched, until):
-                rebuild(s)
-                continue
+            if counters[FORWARD]:
+                found = look(s, watched, until)
+                if found == MOVED:
+                    rebuild(s)
+                    continue
+                if found == FEW:
+                    return TRANSIENT
         if counters[JOBS_DONE] > 0:
             counters[JOBS_DONE] = 0
             return COMPLETED

@@ -10,6 +10,7 @@ from __future__ import annotations
 from sim.compiled import inlined, lean
 from sim.network.kernels.ahead import fetch_links, fetch_path, look_further, prepare
 from sim.network.kernels.calendar import push
+from sim.network.kernels.script import note_coming
 from sim.network.kernels.state import (
     ARRIVED,
     BEHIND_FROM,
@@ -42,6 +43,7 @@ from sim.network.kernels.state import (
     ROUND_OF,
     ROW,
     RUNNING,
+    SCRIPTED,
     SPREAD,
     SRC,
     STALLED,
@@ -51,6 +53,7 @@ from sim.network.kernels.state import (
     STARTS,
     STATUS,
     UNKNOWN,
+    UNSCRIPTED,
     WATCH,
     WATCHED,
     Float,
@@ -111,6 +114,8 @@ def arm(s: State, r: Int) -> None:
     s.ranks[r, STANDING] = RUNNING
     if s.rounds[s.ranks[r, ROUND], WATCH] == r:
         s.counters[WATCHED] = r + 1
+    if s.counters[SCRIPTED] != UNSCRIPTED:
+        note_coming(s, r)
     if s.counters[SPREAD]:
         look_further(s, r)
     for j in range(s.starts[at], s.starts[at + 1]):

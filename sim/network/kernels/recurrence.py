@@ -27,12 +27,15 @@ from sim.network.kernels.state import (
     CRITICAL,
     DONE,
     END,
+    ENOUGH,
     FIRST_TRANSFER,
     IDLE,
     JUMPED,
     LEFT,
     MEMBERS,
     NOW,
+    PATIENCE,
+    PATIENT_ROUND,
     PENDING,
     PENDING_PARTS,
     RATE,
@@ -44,15 +47,26 @@ from sim.network.kernels.state import (
     SAVED_AT,
     SAVED_REPETITION,
     SAVED_ROUND,
+    SCRIPTED,
+    SHARE,
     STANDING,
     START,
     STATUS,
     THROUGH,
+    UNSCRIPTED,
+    WRITING,
     Int,
     State,
 )
+from sim.schedule import FloatArray, IntArray
 
-__all__ = ["jump", "look", "same", "save"]
+__all__ = ["FEW", "MOVED", "NOTHING", "be_patient", "differing", "jump", "look", "misplaced", "same", "save"]
+
+#: What `look` has found.
+NOTHING, MOVED, FEW = range(3)
+
+#: Repetitions that must be left for a front to be worth it.
+WORTH = 6
 
 
 @lean
@@ -89,13 +103,50 @@ def was_there(s: State, r: Int, j: Int, span: Int) -> bool:
     return bool(later == span)
 
 
+@inlined
+def unlike(s: State, f: Int, old: IntArray, old_flows: FloatArray, j: Int, span: Int) -> bool:
+    """Whether transfer f is in another state than row j of ``old``, ``span`` picoseconds later.
+
+    Of two links that limit a transfer alike either may be noted: it decides no rate.
+    """
+    status = s.transfers[f, STATUS]
+    if status != old[j, STATUS] or s.transfers[f, ARRIVED] != old[j, ARRIVED]:
+        return True
+    if status == IDLE:
+        return False
+    if s.transfers[f, START] - span != old[j, START]:
+        return True
+    if status == PENDING:
+        return False
+    if status == ACTIVE:
+        if s.transfers[f, ANCHOR] - span != old[j, ANCHOR]:
+            return True
+        if s.flows[f, REMAINING] != old_flows[j, REMAINING] or s.flows[f, RATE] != old_flows[j, RATE]:
+            return True
+        if s.flows[f, ANCHOR_LAG] != old_flows[j, ANCHOR_LAG]:
+            return True
+    moved = span if s.transfers[f, END] >= 0 else 0
+    return bool(s.transfers[f, END] - moved != old[j, END])
+
+
+@inlined
+def elsewhere(s: State, r: Int, j: Int, shift: Int) -> bool:
+    """Whether rank r, the j-th of its job, is elsewhere than ``shift`` repetitions ago."""
+    q = s.counters[SAVED_ROUND]
+    if s.ranks[r, ROUND] != s.saved_ranks[j, ROUND] or s.ranks[r, STANDING] != s.saved_ranks[j, STANDING]:
+        return True
+    if s.ranks[r, PENDING_PARTS] != s.saved_ranks[j, PENDING_PARTS]:
+        return True
+    here = s.ranks[r, ROUND] == q and s.ranks[r, STANDING] == RUNNING
+    return bool(s.ranks[r, REPETITION] - s.saved_ranks[j, REPETITION] != (shift if here else 0))
+
+
 @lean
 def same(s: State, watched: Int) -> bool:
     """Whether the state is the remembered one, shifted in time and repetitions.
 
-    Of two links that limit a transfer alike, and of two ends that came at the same
-    instant, either may be noted: the one decides no rate, the other no time, only to
-    whose account the time goes.
+    Of two ends that came at the same instant either may be noted as critical: it decides no
+    time, only to whose account the time goes.
     """
     q = s.counters[SAVED_ROUND]
     first, base = s.rounds[q, FIRST_TRANSFER], s.rounds[q, BASE]
@@ -103,10 +154,9 @@ def same(s: State, watched: Int) -> bool:
     alive = 0
     for j in range(s.rounds[q, COUNT]):
         f = first + j
-        status = s.transfers[f, STATUS]
-        if status != s.saved_transfers[j, STATUS] or s.transfers[f, ARRIVED] != s.saved_transfers[j, ARRIVED]:
+        if unlike(s, f, s.saved_transfers, s.saved_flows, j, span):
             return False
-        if status == IDLE:
+        if s.transfers[f, STATUS] == IDLE:
             continue
         alive += 1
         critical = s.transfers[f, CRITICAL]
@@ -114,36 +164,40 @@ def same(s: State, watched: Int) -> bool:
             critical < 0 or not was_there(s, critical, critical - base, span)
         ):
             return False
-        if s.transfers[f, START] - span != s.saved_transfers[j, START]:
-            return False
-        if status == PENDING:
-            continue
-        if status == ACTIVE:
-            if s.transfers[f, ANCHOR] - span != s.saved_transfers[j, ANCHOR]:
-                return False
-            if (
-                s.flows[f, REMAINING] != s.saved_flows[j, REMAINING]
-                or s.flows[f, RATE] != s.saved_flows[j, RATE]
-            ):
-                return False
-            if s.flows[f, ANCHOR_LAG] != s.saved_flows[j, ANCHOR_LAG]:
-                return False
-        moved = span if s.transfers[f, END] >= 0 else 0
-        if s.transfers[f, END] - moved != s.saved_transfers[j, END]:
-            return False
     if alive != s.counters[BUSY]:
         return False
     shift = s.ranks[watched, REPETITION] - s.counters[SAVED_REPETITION]
-    for j in range(s.rounds[q, MEMBERS]):
-        r = base + j
-        if s.ranks[r, ROUND] != s.saved_ranks[j, ROUND] or s.ranks[r, STANDING] != s.saved_ranks[j, STANDING]:
-            return False
-        if s.ranks[r, PENDING_PARTS] != s.saved_ranks[j, PENDING_PARTS]:
-            return False
-        here = s.ranks[r, ROUND] == q and s.ranks[r, STANDING] == RUNNING
-        if s.ranks[r, REPETITION] - s.saved_ranks[j, REPETITION] != (shift if here else 0):
-            return False
-    return True
+    return not any_elsewhere(s, shift)
+
+
+@inlined
+def any_elsewhere(s: State, shift: Int) -> bool:
+    """Whether some rank is `elsewhere`."""
+    q = s.counters[SAVED_ROUND]
+    for j in range(s.rounds[q, MEMBERS]):  # noqa: SIM110
+        if elsewhere(s, s.rounds[q, BASE] + j, j, shift):
+            return True
+    return False
+
+
+@lean
+def few(s: State) -> bool:
+    """Whether all but a few transfers are as they were one repetition ago."""
+    q = s.counters[SAVED_ROUND]
+    span = s.counters[NOW] - s.counters[SAVED_AT]
+    # Who waits for other transfers, or reduces, has causes that a script does not tell.
+    if s.row.shape[0] > 1 or s.fans.shape[0] > 1:
+        return False
+    alive, differ, most = 0, 0, s.rounds[q, COUNT] // s.counters[SHARE]
+    for j in range(s.rounds[q, COUNT]):
+        f = s.rounds[q, FIRST_TRANSFER] + j
+        if s.transfers[f, STATUS] != IDLE:
+            alive += 1
+        if unlike(s, f, s.saved_transfers, s.saved_flows, j, span):
+            differ += 1
+            if differ > most:
+                return False
+    return bool(alive == s.counters[BUSY])
 
 
 @lean
@@ -190,21 +244,68 @@ def jump(s: State, watched: Int, until: Int) -> bool:
     return True
 
 
+@inlined
+def be_patient(s: State, q: Int, repetition: Int) -> None:
+    """No other front of round q for some repetitions."""
+    s.counters[PATIENT_ROUND] = q
+    s.counters[PATIENCE] = repetition + repetition // 4 + 2
+
+
 @lean
-def look(s: State, watched: Int, until: Int) -> bool:
+def misplaced(s: State, ranks: IntArray, shift: Int, span: Int, found: IntArray) -> None:
+    """Say in ``found`` which of these ranks of a job are `elsewhere` or have come at another time.
+
+    ``ranks`` and ``found`` go by number; what was remembered is ``shift`` repetitions and ``span``
+    picoseconds ago.
+    """
+    base = s.rounds[s.counters[SAVED_ROUND], BASE]
+    for j in ranks:
+        found[j] = elsewhere(s, base + j, j, shift) or not was_there(s, base + j, j, span)
+
+
+@lean
+def differing(
+    s: State, these: IntArray, old: IntArray, old_flows: FloatArray, at: IntArray, span: Int, found: IntArray
+) -> None:
+    """Say in ``found`` which of these transfers are `unlike` rows ``at`` of ``old``."""
+    for j in range(these.size):
+        found[j] = unlike(s, these[j], old, old_flows, at[j], span)
+
+
+@lean
+def look(s: State, watched: Int, until: Int) -> int:
     """Compare the state with the remembered one and jump if it is the same.
 
-    Returns whether time has moved; else the state may have been remembered, each
-    time an eighth later than the last.
+    Returns whether time has moved (`MOVED`), or that all but a few transfers are as they
+    were one repetition ago (`FEW`), where that is worth a front; else the state may have
+    been remembered, each time an eighth later than the last.
     """
     q = s.ranks[watched, ROUND]
     repetition = s.ranks[watched, REPETITION]
-    if s.counters[SAVED_ROUND] == q and repetition > s.counters[SAVED_REPETITION] and same(s, watched):
-        moved = jump(s, watched, until)
-        s.counters[SAVED_ROUND] = -1
-        if moved:
-            return True
+    if repetition == 0:
+        # Another round, perhaps in the place of one that has been forgotten.
+        s.counters[SAVED_ROUND] = s.counters[PATIENT_ROUND] = -1
+    saved = s.counters[SAVED_REPETITION]
+    writing = s.counters[SCRIPTED] == WRITING
+    if s.counters[SAVED_ROUND] == q and repetition > saved:
+        if same(s, watched):
+            s.counters[SCRIPTED] = UNSCRIPTED
+            moved = jump(s, watched, until)
+            s.counters[SAVED_ROUND] = -1
+            if moved:
+                return MOVED
+        elif repetition == saved + 1 and repetition + WORTH < s.rounds[q, REPEAT]:
+            patient = s.counters[PATIENT_ROUND] == q and repetition < s.counters[PATIENCE]
+            worth = s.rounds[q, COUNT] >= s.counters[ENOUGH] and not patient
+            if (writing or worth) and few(s):
+                if not writing:
+                    save(s, watched)
+                return FEW
+    if writing:
+        # It was not worth it after all.
+        s.counters[SCRIPTED] = UNSCRIPTED
+        be_patient(s, q, repetition)
     saved = s.counters[SAVED_REPETITION]
     if s.counters[SAVED_ROUND] != q or repetition >= saved + 1 + saved // 8:
         save(s, watched)
-    return False
+    return NOTHING

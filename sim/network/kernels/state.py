@@ -52,8 +52,9 @@ LINK, OWNER, AFTER, BEFORE = range(4)
 WEIGHT = 2
 
 # lists and links: first entry on each link, scratch of the solver; bytes/s of each
-# link, what is left of them, and the weight that shares it.
-FIRST, UNSETTLED, SEEN, OTHERS, CAPACITY, ROOM, WIDTH = range(7)
+# link, what is left of them, and the weight that shares it; whether a front has the link
+# in view (see `strangers`).
+FIRST, UNSETTLED, SEEN, OTHERS, CAPACITY, ROOM, WIDTH, IN_VIEW = range(8)
 
 # ranks and lags: job, number within the job, round, repetition, parts left, state,
 # when its last part was done (while it is on its way: when it arrives); by how much it
@@ -75,7 +76,7 @@ UNKNOWN, LAST = -1, -2
 
 # calendar, due: see `calendar`.
 WHAT, KIND, HEAD, FOLLOWING = range(4)
-ARRIVES, STARTS, ENDS, IS_REDUCED = range(4)  # kinds
+ARRIVES, STARTS, ENDS, IS_REDUCED, CHANGES = range(5)  # kinds
 WHEN, BATCH = range(2)
 
 #: Instants that the calendar's table of recent ones holds, a power of two.
@@ -86,6 +87,22 @@ RECENT = 256
 # those behind it (transfer slots) as stretches of `fanned`.
 NEEDED, ENDS_FROM, ENDS_TO, BEHIND_FROM, BEHIND_TO = range(5)
 
+# script: what transfers did in one period, see `script`: which, when, what (STARTS, CHANGES
+# or ENDS), and the link that limited it from then on.
+WHO, WHEN_IT_DID, DID, LIMITED_BY = range(4)
+
+# follow: of each transfer slot its role in a front, its first line of the script, the next one.
+ROLE, FIRST_LINE, NEXT_LINE = range(3)
+
+# came: of each rank slot its role in a front, when it last came to a repetition, how often.
+CAME_AT, COMINGS = 1, 2
+
+# ROLE: nothing to do with the front; follows the script; simulated; to be simulated too.
+ABSENT, STRANGER, LIVE, JOINING = range(4)
+
+# SCRIPTED: nobody writes, or reads, a script.
+UNSCRIPTED, WRITING, FOLLOWING_IT = range(3)
+
 # jobs: ranks not through, ranks stalled, when the last one was through.
 RANKS_LEFT, RANKS_STALLED, ENDED = range(3)
 
@@ -93,8 +110,8 @@ RANKS_LEFT, RANKS_STALLED, ENDED = range(3)
 (
     NOW, EVENTS, SOLVES, STAMP, SOLVED, DIRTY, THROUGH, BUSY, JOBS_DONE, STALLS, WATCHED, JUMPED, FORWARD,
     HEAP_SIZE, FREE_BATCH, FREE_RECORD, RECORDS_LEFT, SAVED_AT, SAVED_REPETITION, SAVED_ROUND, STRANGERS,
-    LOGGED, SPREAD, TODAY,
-) = range(24)  # fmt: skip
+    LOGGED, SPREAD, TODAY, SCRIPTED, WRITTEN, SHIFT, WINDOW, CHECKS, PATIENCE, PATIENT_ROUND, ENOUGH, SHARE,
+) = range(33)  # fmt: skip
 
 # log: spans of constant rate of transfers, where somebody records them. Slot,
 # repetition, from when to when (picoseconds), whether the transfer then ended.
@@ -127,8 +144,10 @@ class State(NamedTuple):
     transfer that has just ended (one row a slot where receivers reduce, or
     transfers wait for each other); ``fans`` has one row where all are plain;
     ``instant`` says by how much what happens in it was before the instant, at the latest;
-    ``saved_*`` the state that fast-forward compares with. ``log`` and ``log_rate``
-    are empty where nobody records.
+    ``saved_*`` the state that fast-forward compares with (``saved_account`` has as many
+    columns again, by how much accounts grew in the period of a script). ``log`` and ``log_rate``
+    are empty where nobody records; ``script``, ``script_rate`` (bytes/s), ``follow``,
+    ``came`` and ``checks`` (links to look at) where no front was needed.
     """
 
     transfers: IntArray
@@ -166,6 +185,11 @@ class State(NamedTuple):
     saved_row: IntArray
     log: IntArray
     log_rate: FloatArray
+    script: IntArray
+    script_rate: FloatArray
+    follow: IntArray
+    came: IntArray
+    checks: IntArray
 
 
 def with_rows(s: State, **rows: int) -> State:
@@ -221,7 +245,7 @@ def new_state(capacity: FloatArray, columns: int) -> State:
         due=short(0, 2),
         recent=whole(RECENT, 2),
         jobs=whole(0, 3),
-        counters=whole(TODAY + 1),
+        counters=whole(SHARE + 1),
         changed=whole(0),
         touched=whole(0),
         queue_key=np.zeros(0),
@@ -230,12 +254,17 @@ def new_state(capacity: FloatArray, columns: int) -> State:
         fans=whole(1, 5),
         fanned=whole(0),
         saved_ranks=whole(0, 8),
-        saved_account=whole(0, columns),
+        saved_account=whole(0, 2 * columns),
         saved_transfers=whole(0, 24),
         saved_flows=none,
         saved_row=whole(0, columns),
         log=whole(0, 5),
         log_rate=np.zeros(0),
+        script=whole(0, 4),
+        script_rate=np.zeros(0),
+        follow=whole(0, 3),
+        came=whole(0, 3),
+        checks=whole(0),
     )
     links = capacity.size
     s = with_rows(s, transfers=0, entries=0, ranks=0, saved_transfers=0, lists=links, touched=links)

@@ -23,6 +23,7 @@ from sim.network.kernels.moves import CAPPED, CONTENTION, TIERS
 from sim.network.kernels.moves import LATENCY as LATENCY_SPENT
 from sim.network.kernels.moves import OVERHEAD as OVERHEAD_SPENT
 from sim.network.kernels.ranks import hand_on, part_done
+from sim.network.kernels.script import write_line
 from sim.network.kernels.state import (
     ACTIVE,
     AFTER,
@@ -30,6 +31,7 @@ from sim.network.kernels.state import (
     ANCHOR_LAG,
     BEGUN,
     BUSY,
+    CHANGES,
     CRITICAL,
     DIRTY,
     DONE,
@@ -63,16 +65,19 @@ from sim.network.kernels.state import (
     REMAINING,
     REPEAT,
     ROUND_OF,
+    SCRIPTED,
     SLOT,
     SPREAD,
     SRC,
     START,
+    STARTS,
     STATUS,
     THROUGH,
     TIER,
     TIME_OF,
     TRIAL,
     UNTIL,
+    WRITING,
     Float,
     Int,
     State,
@@ -152,6 +157,8 @@ def finish(s: State, f: Int) -> None:
     happens(s, lag)
     if s.log.shape[0] > 0:
         note(s, f, 1)
+    if s.counters[SCRIPTED] == WRITING:
+        write_line(s, f, ENDS)
     if s.transfers[f, STATUS] == ACTIVE:
         spread = s.counters[SPREAD] > 0
         unlink_entries(s, f)
@@ -208,6 +215,8 @@ def start(s: State, f: Int) -> None:
     s.flows[f, RATE] = 0.0
     s.transfers[f, END] = -1
     s.transfers[f, LIMIT] = -1
+    if s.counters[SCRIPTED] == WRITING:
+        write_line(s, f, STARTS)
     link_entries(s, f)
     dirty(s, f)
 
@@ -223,7 +232,11 @@ def apply(s: State, members: Int) -> bool:
         f = s.changed[j]
         new, old = s.flows[f, TRIAL], s.flows[f, RATE]
         s.transfers[f, MARK] = 0
-        if abs(new - old) <= 0.1 * RATE_TOLERANCE * old:
+        same = abs(new - old) <= 0.1 * RATE_TOLERANCE * old
+        if s.counters[SCRIPTED] == WRITING:
+            s.flows[f, RATE] = old if same else new
+            write_line(s, f, CHANGES)
+        if same:
             continue
         if s.log.shape[0] > 0 and now > s.transfers[f, ANCHOR]:
             note(s, f, 0)

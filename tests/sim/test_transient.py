@@ -1,0 +1,116 @@
+"""Fronts: a few transfers simulated beside many that follow a script.
+
+The twin is the event loop itself, in which every transfer is an event. Fronts are
+allowed in far smaller rounds here than elsewhere, and among far more who differ, so
+that certificates break, windows begin anew and fronts are given up.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import networkx as nx
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import sim
+import topologies
+from sim.network import transient
+from tests.sim.strategies import Fault, Job, Situation
+from tests.sim.test_equality import simulate
+
+SHAPES = {
+    "leaf_spine": lambda x: topologies.leaf_spine(24, per_leaf=4, oversubscription=2, **x),
+    "fat_tree": lambda x: topologies.fat_tree(54, tiers=3, radix=8, **x),
+    "dragonfly": lambda x: topologies.dragonfly(4, 2, 4, **x),
+    "torus": lambda x: topologies.torus((2, 4, 4), **x),
+    "switch": lambda x: topologies.switch(17, **x),
+    "rail_optimized": lambda x: topologies.rail_optimized(4, 4, **x),
+}
+
+
+@pytest.fixture(autouse=True)
+def fronts_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transient, "ENOUGH", 4)
+    monkeypatch.setattr(transient, "SHARE", 2)
+    monkeypatch.setattr(transient, "MOST", 1)
+
+
+@st.composite
+def fabrics(draw: st.DrawFn) -> nx.Graph[Any]:
+    """Fabrics of a few dozen chips, some links of which are slower or nearer than others."""
+    values = {"bandwidth": 50e9, "latency": draw(st.sampled_from([0.0, 3.3e-7, 1e-6]))}
+    graph = SHAPES[draw(st.sampled_from(sorted(SHAPES)))](values)
+    rng = np.random.default_rng(draw(st.integers(0, 2**16)))
+    share = draw(st.sampled_from([0.0, 0.03, 1.0]))
+    for _, _, link in graph.edges(data=True):
+        if rng.random() < share:
+            link["bandwidth"] *= rng.choice([0.5, 0.75, rng.uniform(0.9, 1.0)])
+            link["latency"] *= rng.uniform(0.5, 1.5)
+    return graph
+
+
+WORKS = st.sampled_from(
+    [("ring", "ideal"), ("ring", "nccl"), ("double_binary_tree", "ideal"), ("tree", "nccl"), ("tree", "rccl")]
+)
+SIZES = st.sampled_from([1e6, 1e7, 2.0**26])
+
+
+def order(graph: nx.Graph[Any], seed: int) -> list[Any]:
+    """The chips of a graph, in their order or at random; sometimes not all of them."""
+    chips = list(topologies.chips(graph))
+    rng = np.random.default_rng(seed)
+    if seed % 2:
+        chips = [chips[i] for i in rng.permutation(len(chips))]
+    return chips[: int(rng.integers(len(chips) // 2, len(chips) + 1))] if seed % 3 == 0 else chips
+
+
+@given(fabrics(), WORKS, SIZES, st.integers(0, 2**10))
+@settings(max_examples=150)
+def test_every_transfer_an_event_says_the_same(
+    graph: nx.Graph[Any], work: tuple[str, str], size: float, seed: int
+) -> None:
+    algorithm, library = work
+    options: Any = {"algorithm": algorithm, "library": library, "ranks": order(graph, seed)}
+    may, whole = (sim.all_reduce(graph, size, fast_forward=on, **options) for on in (True, False))
+    assert may.finished.at_ps == whole.finished.at_ps
+    assert sum(may.finished.account) == sum(whole.finished.account)
+    assert may.cost.transfers == whole.cost.transfers
+    np.testing.assert_allclose(may.carried, whole.carried, rtol=1e-9, atol=1e-3)
+
+
+@given(fabrics(), WORKS, SIZES, st.integers(0, 2**10), st.floats(0.1, 0.9), st.sampled_from([0.0, 0.25]))
+@settings(max_examples=60)
+def test_somebody_interferes(
+    graph: nx.Graph[Any], work: tuple[str, str], size: float, seed: int, at: float, factor: float
+) -> None:
+    """A link slows down, or a second job comes, in the middle of a script or of a window."""
+    algorithm, library = work
+    ranks = order(graph, seed)
+    alone = sim.all_reduce(graph, size, algorithm=algorithm, library=library, ranks=ranks).time
+    jobs = [Job(0.0, "all_reduce", algorithm, tuple(ranks), size)]
+    if seed % 5 < 3:
+        jobs.append(Job(alone * at, "all_reduce", "ring", tuple(reversed(ranks[: len(ranks) // 2])), 1e6))
+    tail, head = list(graph.edges())[seed % graph.number_of_edges()][:2]
+    faults = [Fault(alone * at, tail, head, factor, alone / 20)] if seed % 5 > 1 else []
+    case = Situation(graph, library, tuple(jobs), tuple(faults))
+    (ends, carried), (expected, moved) = (simulate(case, "fluid", on) for on in (True, False))
+    assert [(n, end, sum(account)) for n, end, account in ends] == [
+        (n, end, sum(account)) for n, end, account in expected
+    ]
+    np.testing.assert_allclose(carried, moved, rtol=1e-9, atol=1e-3)
+
+
+def test_a_few_are_followed_instead_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A double binary tree whose differences take tens of repetitions to die out."""
+    monkeypatch.undo()
+    graph = topologies.fat_tree(1024, tiers=3, radix=32, bandwidth=50e9, latency=5e-7)
+    options: Any = {"algorithm": "double_binary_tree", "library": "ideal"}
+    with_fronts = sim.all_reduce(graph, 2.0**30, **options)
+    monkeypatch.setattr(transient, "ENOUGH", 2**40)
+    without = sim.all_reduce(graph, 2.0**30, **options)
+    assert with_fronts.finished.at_ps == without.finished.at_ps
+    assert with_fronts.cost.transfers == without.cost.transfers
+    assert with_fronts.cost.events < 0.8 * without.cost.events
