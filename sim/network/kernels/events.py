@@ -65,6 +65,7 @@ from sim.network.kernels.state import (
     REPETITION,
     ROUND,
     SCRIPTED,
+    SINGLY,
     SOLVES,
     SPREAD,
     SRC,
@@ -74,6 +75,7 @@ from sim.network.kernels.state import (
     START,
     STARTS,
     STATUS,
+    TOGETHER,
     WATCHED,
     WHAT,
     Int,
@@ -218,7 +220,7 @@ def run(s: State, until: Int, budget: Int) -> Int:
     """
     counters = s.counters
     spread = outgrown(s)
-    counters[SPREAD] = 1 if spread else 0
+    counters[SPREAD] = SINGLY if spread else 0
     for _ in range(budget):
         # An instant notes each transfer twice at most: when it is solved, and when it ends.
         if s.log.shape[0] > 0 and counters[LOGGED] > s.log.shape[0] - 2 * s.transfers.shape[0]:
@@ -277,6 +279,8 @@ def run(s: State, until: Int, budget: Int) -> Int:
         if spread:
             peek(s, 0)
         ahead = spread and count >= SEVERAL
+        if spread:
+            counters[SPREAD] = TOGETHER if ahead else SINGLY
         for i in range(-LOOKS * GAP if ahead else 0, count):
             if ahead:
                 look_ahead(s, i, count)

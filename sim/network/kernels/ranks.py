@@ -44,6 +44,7 @@ from sim.network.kernels.state import (
     ROW,
     RUNNING,
     SCRIPTED,
+    SINGLY,
     SPREAD,
     SRC,
     STALLED,
@@ -85,9 +86,9 @@ def arrived(s: State, f: Int, critical: Int, lag: Float) -> None:
             s.flows[f, LAG] = 0.0
         s.counters[BUSY] += 1
         push(s, s.transfers[f, START], f, STARTS)
-        if s.counters[SPREAD]:
+        if s.counters[SPREAD] == SINGLY:
             fetch_links(s, f)
-    elif s.counters[SPREAD]:
+    elif s.counters[SPREAD] == SINGLY:
         fetch_path(s, f)
 
 
@@ -116,7 +117,7 @@ def arm(s: State, r: Int) -> None:
         s.counters[WATCHED] = r + 1
     if s.counters[SCRIPTED] != UNSCRIPTED:
         note_coming(s, r)
-    if s.counters[SPREAD]:
+    if s.counters[SPREAD] == SINGLY:
         look_further(s, r)
     for j in range(s.starts[at], s.starts[at + 1]):
         arrived(s, s.parts[j], r, s.lags[r, RANK_LAG])
@@ -163,5 +164,5 @@ def part_done(s: State, r: Int, row: Int, lag: Float) -> None:
         for c in range(s.row.shape[1]):
             s.account[r, c] = s.row[row, c]
         advance(s, r)
-    elif s.counters[SPREAD] and s.ranks[r, PENDING_PARTS] == 1:
+    elif s.counters[SPREAD] == SINGLY and s.ranks[r, PENDING_PARTS] == 1:
         prepare(s, r)

@@ -113,6 +113,10 @@ RANKS_LEFT, RANKS_STALLED, ENDED = range(3)
     LOGGED, SPREAD, TODAY, SCRIPTED, WRITTEN, SHIFT, WINDOW, CHECKS, PATIENCE, PATIENT_ROUND, ENOUGH, SHARE,
 ) = range(33)  # fmt: skip
 
+# SPREAD: 0 where all is in the cache; else whether an instant's events are looked at one
+# by one, or so many that they are gone through in stages (`ahead`).
+SINGLY, TOGETHER = 1, 2
+
 # log: spans of constant rate of transfers, where somebody records them. Slot,
 # repetition, from when to when (picoseconds), whether the transfer then ended.
 SLOT, TIME_OF, BEGUN, UNTIL, FINAL = range(5)

@@ -66,6 +66,7 @@ from sim.network.kernels.state import (
     REPEAT,
     ROUND_OF,
     SCRIPTED,
+    SINGLY,
     SLOT,
     SPREAD,
     SRC,
@@ -160,7 +161,7 @@ def finish(s: State, f: Int) -> None:
     if s.counters[SCRIPTED] == WRITING:
         write_line(s, f, ENDS)
     if s.transfers[f, STATUS] == ACTIVE:
-        spread = s.counters[SPREAD] > 0
+        singly = s.counters[SPREAD] == SINGLY
         unlink_entries(s, f)
         for e in range(s.transfers[f, ENTRY], s.transfers[f, ENTRY] + s.transfers[f, ENTRIES]):
             l = s.entries[e, LINK]
@@ -169,7 +170,7 @@ def finish(s: State, f: Int) -> None:
                 g = s.entries[at, OWNER]
                 if s.transfers[g, LIMIT] == l:
                     dirty(s, g)
-                    if spread:
+                    if singly:
                         fetch_path(s, g)
                 at = s.entries[at, AFTER]
     s.transfers[f, MARK] = 0
