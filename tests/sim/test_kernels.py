@@ -10,6 +10,7 @@ import random
 from typing import Any
 
 import networkx as nx
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -18,7 +19,6 @@ from hypothesis import strategies as st
 import sim
 import topologies
 from sim.clock import FOREVER
-from sim.compiled import compiled
 from sim.network.kernels import ahead, calendar, events, maxplus, moves, state
 from sim.routing import Router
 from sim.routing.kernels import copy_pieces
@@ -108,7 +108,7 @@ def test_records_out_of_date_do_nothing() -> None:
 # ---------------------------------------------------------------- fetching ahead
 
 
-@compiled
+@numba.njit(cache=False)  # code from a cache cannot be looked at
 def fetch_everywhere(grid: Any, line: Any) -> None:
     for i in range(-10_000, 10_000):
         ahead.fetch(grid, i, 1)
