@@ -34,10 +34,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sim.clock import FOREVER
 from sim.network.kernels import events, recurrence, state, strangers
 from sim.network.kernels.state import State
 from sim.network.script import Flags, Script, delay
 from sim.schedule import IntArray
+from topologies import memory
 
 __all__ = ["follow", "forget", "prepare", "write"]
 
@@ -46,6 +48,9 @@ ENOUGH, SHARE = 256, 8
 
 #: Lines of a script for each transfer, and for small rounds.
 LINES, MORE_LINES = 8, 1024
+
+#: Bytes of a line: four integers and a rate.
+LINE_BYTES = 40
 
 #: A front is given up when more than one in so many transfers is live.
 MOST = 3
@@ -72,6 +77,10 @@ def write(s: State) -> State:
     """Begin to write a script; the state has just been remembered."""
     count = int(s.rounds[s.counters[state.SAVED_ROUND], state.COUNT])
     lines = LINES * count + MORE_LINES
+    if lines * LINE_BYTES > memory.SHARE * memory.available():
+        # It saves time only: without it every transfer is simulated.
+        s.counters[state.PATIENT_ROUND], s.counters[state.PATIENCE] = s.counters[state.SAVED_ROUND], FOREVER
+        return s
     s = _with_room(s, script=lines, script_rate=lines, came=s.ranks.shape[0])
     s.came[:] = 0
     s.counters[state.WRITTEN] = 0
@@ -94,6 +103,9 @@ def follow(s: State, until: int, budget: int) -> State:
     budget : int
         Instants between two looks at the keyboard.
     """
+    if s.counters[state.NOW] == s.counters[state.SAVED_AT]:
+        forget(s)  # a period of no time
+        return s
     # Rounds may have been loaded since the script was begun.
     s = _with_room(s, follow=s.transfers.shape[0] + 1, checks=s.lists.shape[0])
     _Front(s, budget).follow(until)
