@@ -20,6 +20,10 @@ __all__ = ["KnownRoutes"]
 KEPT = 24_000_000
 A_PATH, A_SET = 4, 64
 
+#: And so many for each link of the fabric: rounds that pass a link thousands of times, as those of an
+#: all-to-all do, would fill the memory for messages of other sizes that hardly ever come.
+PASSES = 256
+
 
 @dataclass(slots=True, eq=False)
 class _Known:
@@ -33,7 +37,8 @@ class _Known:
 class KnownRoutes:
     """The latest sets of paths of one fabric, by who sends to whom."""
 
-    def __init__(self) -> None:
+    def __init__(self, links: int) -> None:
+        self._most = min(KEPT, PASSES * links)
         self._by_ends: dict[Hashable, _Known] = {}
         # A known set of paths lives, so that no other has its number.
         self._by_number: dict[int, _Known] = {}
@@ -44,7 +49,7 @@ class KnownRoutes:
         """Those of a fabric."""
         known = fabric.notes.get("routes")
         if not isinstance(known, KnownRoutes):
-            known = fabric.notes["routes"] = cls()
+            known = fabric.notes["routes"] = cls(fabric.links)
         return known
 
     def get(self, ends: Hashable) -> Paths | None:
@@ -58,9 +63,9 @@ class KnownRoutes:
     def keep(self, ends: Hashable, route: Paths) -> Paths:
         """Keep a set of paths, and let go of the oldest for it."""
         size = route.link.size + A_PATH * len(route) + A_SET
-        if size > KEPT // 2:
+        if size > self._most // 2:
             return route
-        while self._size + size > KEPT:
+        while self._size + size > self._most:
             self._forget(next(iter(self._by_ends)))
         one = self._by_ends[ends] = self._by_number[id(route)] = _Known(route, None, size)
         self._size += one.size
