@@ -21,17 +21,13 @@ from benchmarks.cold import STEPS, cold_start
 from benchmarks.growth import draw, ratios
 from benchmarks.measure import RUNS, Measured, apart
 from benchmarks.report import HEADINGS, cells, machine, markdown, replace_block, seconds, text
-from benchmarks.rows import GROWTH, ROWS, Row, row
+from benchmarks.rows import COLD, GROWN, GROWTH, ROWS, Row, row
 from scenarios.progress import progress
 from topologies.errors import ChipweaveError, SimulationError
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "performance.md"
 PICTURE = ROOT / "docs" / "img" / "growth.png"
-#: What the points of the growth figure are asked for by.
-GROWN = "growth"
-#: And what the first run costs.
-COLD = "cold"
 
 RESULTS = Path(__file__).parent / "results.json"
 
@@ -52,6 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--list", action="store_true", help="print the names of the rows")
     parser.add_argument("--write", action="store_true", help="write these rows to the docs, too")
     arguments = parser.parse_args(argv)
+    if arguments.runs < 1:
+        parser.error(f"--runs (={arguments.runs}) is no whole number of at least 1")
     if arguments.list:
         print("\n".join([*(one.name for one in ROWS), GROWN, COLD]))
         return 0

@@ -103,6 +103,33 @@ def test_somebody_interferes(
     np.testing.assert_allclose(carried, moved, rtol=1e-9, atol=1e-3)
 
 
+#: Rings and trees in which somebody loses a certificate on a link where nobody live is left: one random job
+#: in a thousand does. Bytes/s and seconds of the links, what runs, bytes, and the chips in their order.
+LOST_CERTIFICATES: tuple[tuple[float, float, str, str, float, list[int]], ...] = (
+    (25e9, 1e-6, "ring", "ideal", 1e6, [29, 20, 21, 18, 23, 3, 14, 10, 16, 2, 8, 15]),
+    (
+        50e9, 3.3e-7, "tree", "rccl", 2.0**30,
+        [
+            24, 0, 15, 21, 17, 10, 9, 5, 8, 11, 1, 28, 18, 19, 22, 16,
+            4, 12, 13, 31, 6, 25, 20, 3, 26, 30, 29, 27, 14, 2, 7, 23,
+        ],
+    ),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("case", LOST_CERTIFICATES, ids=["ring", "tree"])
+def test_a_stranger_that_loses_its_certificate_is_noticed(
+    case: tuple[float, float, str, str, float, list[int]],
+) -> None:
+    bandwidth, latency, algorithm, library, size, chips = case
+    graph = topologies.dragonfly(4, 2, 4, bandwidth=bandwidth, latency=latency)
+    ranks = [list(topologies.chips(graph))[i] for i in chips]
+    options: Any = {"algorithm": algorithm, "library": library, "ranks": ranks}
+    may, whole = (sim.all_reduce(graph, size, fast_forward=on, **options) for on in (True, False))
+    assert may.finished.at_ps == whole.finished.at_ps
+    assert sum(may.finished.account) == sum(whole.finished.account)
+
+
 @pytest.mark.parametrize("without", ["rounds that are large enough", "memory for a script"])
 def test_a_few_are_followed_instead_of_many(monkeypatch: pytest.MonkeyPatch, without: str) -> None:
     """A double binary tree whose differences take tens of repetitions to die out."""
