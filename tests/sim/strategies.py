@@ -15,7 +15,8 @@ jobs that cross and links that fail.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -154,6 +155,13 @@ def behind_switches(graph: nx.Graph[Any]) -> bool:
     return not any(kind[u] == kind[v] == "chip" for u, v, *_ in graph.edges)
 
 
+def whole_domains(graph: nx.Graph[Any], group: Sequence[Any]) -> bool:
+    """Whether a group has as many chips in each scale-up domain it touches; else switches sum for nobody."""
+    domain = graph.nodes(data="domain")
+    held = Counter(domain[chip] for chip in group)
+    return None in held or len(set(held.values())) == 1
+
+
 @st.composite
 def jobs(draw: st.DrawFn, graph: nx.Graph[Any], kinds: tuple[str, ...] = (), start: bool = True) -> Job:
     """One collective on some or all chips of a graph, in any order, by an algorithm that serves them."""
@@ -168,7 +176,10 @@ def jobs(draw: st.DrawFn, graph: nx.Graph[Any], kinds: tuple[str, ...] = (), sta
         for name in collectives.algorithms(kind)
         if name != "hierarchical"
         and collectives.serves(kind, name, len(group)) is None
-        and (behind_switches(graph) or not collectives.uses_network(kind, name))
+        and (
+            not collectives.uses_network(kind, name)
+            or (behind_switches(graph) and whole_domains(graph, group))
+        )
     ]
     when = draw(st.sampled_from([0.0, 0.0, 1e-6, 5e-5])) if start else 0.0
     return Job(when, kind, draw(st.sampled_from(able)), group, draw(st.sampled_from(SIZES)))
