@@ -12,7 +12,7 @@ from sim.fabric import Fabric
 from sim.network import transient
 from sim.network.arena import Arena
 from sim.network.job import Cost, Finished, Job
-from sim.network.kernels import events, loading, state, under_way
+from sim.network.kernels import calendar, events, loading, state, under_way
 from sim.network.kernels.moves import TIERS
 from sim.network.recorder import Recorder
 from sim.network.standstill import Held
@@ -402,9 +402,13 @@ class EventLoop:
         if left >= 2 * transfers + ranks + 128:
             return
         needed = 5 * transfers + 3 * ranks + 256
-        if self.state.calendar.shape[0] < needed:
+        if self.state.due.shape[0] < needed:
             room = 2 * needed
-            self.state = state.with_rows(self.state, calendar=room, heap_when=room, heap_batch=room, due=room)
+            # Built anew below: nothing is copied, and what nobody needs stays untouched.
+            fresh = self.state._replace(calendar=self.state.calendar[:0], due=self.state.due[:0])
+            self.state = state.with_rows(
+                fresh, calendar=calendar.numbers(room), heap_when=room, heap_batch=room, due=room
+            )
         events.rebuild(self.state)
 
 

@@ -29,7 +29,7 @@ from tests.sim.strategies import graphs
 
 def empty_calendar(room: int) -> Any:
     s = state.new_state(np.ones(1), 5)
-    s = state.with_rows(s, calendar=room, heap_when=room, heap_batch=room, due=room)
+    s = state.with_rows(s, calendar=calendar.numbers(room), heap_when=room, heap_batch=room, due=room)
     calendar.clear(s)
     return s
 
@@ -78,6 +78,24 @@ def test_a_calendar_can_be_filled_and_emptied_again_and_again() -> None:
             (turn * 100 + k, [(next(i for i in range(32) if i * 7 % 32 == k), 0)]) for k in range(32)
         ]
         assert calendar.earliest(s) == FOREVER
+
+
+@pytest.mark.parametrize("records", [1, 2, 3, 8, 9, 50])
+def test_a_calendar_has_room_for_its_records_however_they_fall(records: int) -> None:
+    """All alone, two, three or fifty at an instant, one filling after the other, and at the present."""
+    room = 600
+    s = empty_calendar(room)
+    for turn, together in enumerate((1, records, 2, records, 1)):
+        s.counters[state.NOW] = now = 10**6 * turn
+        expected = [(now + i // together, (i, i % 5)) for i in range(room)]
+        for when, (what, kind) in expected:
+            calendar.push(s, when, what, kind)
+        assert s.counters[state.RECORDS_LEFT] == 0
+        assert s.counters[state.FRESH_BATCH] <= s.counters[state.FRESH_LINE]
+        while calendar.earliest(s) < FOREVER:
+            when, found = take_instant(s)
+            # The latest comes first.
+            assert found == [record for at, record in reversed(expected) if at == when]
 
 
 def test_records_out_of_date_do_nothing() -> None:

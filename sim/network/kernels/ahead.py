@@ -43,6 +43,7 @@ from sim.network.kernels.state import (
     NUMBER,
     OVERHEAD,
     OWNER,
+    PENDING_PARTS,
     REPEAT,
     REPETITION,
     ROUND,
@@ -91,6 +92,10 @@ MANY = 64
 #: links took 1.0 s without, 1.5 s with; with equal links, every transfer an event, 0.55 s and
 #: 0.8 s), or comes in order (one of 4,096, 14 s without, 17 s with).
 LARGE = 8192
+
+#: A rank goes on soon when so many of its parts, at most, are left; so many of its next ones are
+#: asked for.
+SOON, PARTS = 2, 8
 
 #: Items ahead in loops of one short step (20 ns) an item, where one fetch is all.
 FAR = 12
@@ -142,7 +147,12 @@ def fetch_row(s: State, f: Int) -> None:
 
 @inlined
 def fetch_parts(s: State, r: Int, stage: Int) -> None:
-    """Where running rank r's next parts stand (stage 2), which they are (3), and their rows (4)."""
+    """Where running rank r's next parts stand (stage 2), which they are (3), and their rows (4).
+
+    Nothing, while more than `SOON` of its parts are not done.
+    """
+    if s.ranks[r, PENDING_PARTS] > SOON:
+        return
     q = s.ranks[r, ROUND]
     if s.ranks[r, REPETITION] + 1 >= s.rounds[q, REPEAT] and s.rounds[q, NEXT] >= 0:
         q = s.rounds[q, NEXT]
@@ -152,7 +162,7 @@ def fetch_parts(s: State, r: Int, stage: Int) -> None:
     elif stage == 3:
         fetch(s.parts, s.starts[at], 0)
     else:
-        for j in range(s.starts[at], min(s.starts[at] + 2, s.starts[at + 1])):
+        for j in range(s.starts[at], min(s.starts[at] + PARTS, s.starts[at + 1])):
             fetch_row(s, s.parts[j])
 
 

@@ -74,8 +74,8 @@ REPEAT, LEFT, NEXT, ROW, FIRST_TRANSFER, COUNT, BASE, MEMBERS, WATCH = range(9)
 # NEXT: not loaded yet, or there is none.
 UNKNOWN, LAST = -1, -2
 
-# calendar, due: see `calendar`.
-WHAT, KIND, HEAD, FOLLOWING = range(4)
+# due: what happens at an instant, see `calendar`.
+WHAT, KIND = range(2)
 ARRIVES, STARTS, ENDS, IS_REDUCED, CHANGES = range(5)  # kinds
 WHEN, BATCH = range(2)
 
@@ -109,9 +109,10 @@ RANKS_LEFT, RANKS_STALLED, ENDED = range(3)
 # counters: scalars of the loop.
 (
     NOW, EVENTS, SOLVES, STAMP, SOLVED, DIRTY, THROUGH, BUSY, JOBS_DONE, STALLS, WATCHED, JUMPED, FORWARD,
-    HEAP_SIZE, FREE_BATCH, FREE_RECORD, RECORDS_LEFT, SAVED_AT, SAVED_REPETITION, SAVED_ROUND, STRANGERS,
-    LOGGED, SPREAD, TODAY, SCRIPTED, WRITTEN, SHIFT, WINDOW, CHECKS, PATIENCE, PATIENT_ROUND, ENOUGH, SHARE,
-) = range(33)  # fmt: skip
+    HEAP_SIZE, FREE_BATCH, FRESH_BATCH, FREE_LINE, FRESH_LINE, RECORDS_LEFT, SAVED_AT, SAVED_REPETITION,
+    SAVED_ROUND, STRANGERS, LOGGED, SPREAD, TODAY, SCRIPTED, WRITTEN, SHIFT, WINDOW, CHECKS, PATIENCE,
+    PATIENT_ROUND, ENOUGH, SHARE,
+) = range(35)  # fmt: skip
 
 # SPREAD: 0 where all is in the cache; else whether an instant's events are looked at one
 # by one, or so many that they are gone through in stages (`ahead`).
@@ -168,9 +169,9 @@ class State(NamedTuple):
     rounds: IntArray
     starts: IntArray
     parts: IntArray
-    calendar: npt.NDArray[np.int32]
+    calendar: IntArray
     heap_when: IntArray
-    heap_batch: npt.NDArray[np.int32]
+    heap_batch: IntArray
     due: npt.NDArray[np.int32]
     recent: IntArray
     jobs: IntArray
@@ -243,9 +244,9 @@ def new_state(capacity: FloatArray, columns: int) -> State:
         rounds=whole(0, 9),
         starts=whole(0),
         parts=whole(0),
-        calendar=short(0, 4),
+        calendar=whole(0),
         heap_when=whole(0),
-        heap_batch=short(0),
+        heap_batch=whole(0),
         due=short(0, 2),
         recent=whole(RECENT, 2),
         jobs=whole(0, 3),
