@@ -18,11 +18,15 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+from numba.core import types
 
 __all__ = ["compiled", "inlined", "lean"]
 
 #: numba reads this when a function is decorated.
 config: Any = numba.config
+
+#: Has more switches than its types tell.
+njit: Any = numba.njit
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -56,11 +60,25 @@ def _jit(function: F, **more: Any) -> F:
     before = config.CACHE_DIR
     config.CACHE_DIR = CACHE
     try:
-        return cast(
-            F, numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False, **more)(function)
-        )
+        switches = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": False, **more}
+        kernel = njit(no_cfunc_wrapper=True, **switches)(function)
     finally:
         config.CACHE_DIR = before
+    template = kernel.get_call_template
+    kernel.get_call_template = lambda args, kws: template(tuple(_widest(kind) for kind in args), kws)
+    return cast(F, kernel)
+
+
+def _widest(kind: Any) -> Any:
+    """What a kernel is compiled for when another one calls it with an argument of this type.
+
+    Once for all integers, not once for 32 bits, once for 64 and once for every constant.
+    """
+    if isinstance(kind, types.BooleanLiteral):
+        return types.boolean
+    if isinstance(kind, types.IntegerLiteral):
+        return types.int64
+    return types.int64 if kind in (types.int8, types.int16, types.int32) else kind
 
 
 def compiled(function: F) -> F:
@@ -78,5 +96,8 @@ def lean(function: F) -> F:
 
 
 def inlined(function: F) -> F:
-    """Compile a lean function into each of its compiled callers: for the innermost ones."""
-    return _jit(function, _nrt=False, forceinline=True)
+    """Compile a lean function into each of its compiled callers: for short ones that are called all the time.
+
+    Python cannot call it.
+    """
+    return _jit(function, _nrt=False, forceinline=True, no_cpython_wrapper=True)

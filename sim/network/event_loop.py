@@ -191,10 +191,7 @@ class EventLoop:
         """Change a link's bytes/s now; everyone on it is solved again."""
         self.state.links[link, state.CAPACITY] = capacity
         self.state.instant[0] = min(float(self.state.instant[0]), 0.0)
-        at = int(self.state.lists[link, state.FIRST])
-        while at >= 0:
-            under_way.dirty(self.state, int(self.state.entries[at, state.OWNER]))
-            at = int(self.state.entries[at, state.AFTER])
+        under_way.have_solved(self.state, link)
         transient.forget(self.state)
 
     def carried(self) -> FloatArray:
@@ -360,7 +357,7 @@ class EventLoop:
             s.counters[state.LOGGED] = 0
         wanted = max(4 * s.transfers.shape[0], LOG)
         if s.log.shape[0] < wanted:
-            self.state = s._replace(log=np.zeros((wanted, 5), np.int64), log_rate=np.zeros(wanted))
+            self.state = state.with_rows(s, log=wanted, log_rate=wanted)
 
     def _count(self) -> None:
         c = self.state.counters

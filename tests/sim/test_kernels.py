@@ -24,6 +24,33 @@ from sim.routing import Router
 from sim.routing.kernels import copy_pieces
 from tests.sim.strategies import graphs
 
+# ---------------------------------------------------------------- the state, inside and outside
+
+
+def test_a_kernel_sees_the_arrays_of_its_state() -> None:
+    """All of them, by their names, with their rows and columns; also after they have grown."""
+    lines = []
+    for i, (name, (_, columns)) in enumerate(state.ARRAYS.items()):
+        first, last = ("0", "-1") if columns == state.LINEAR else ("0, 0", "-1, -1")
+        lines += [f"    seen[{i}, 0], seen[{i}, 1] = s.{name}[{first}], s.{name}[{last}]"]
+        lines += [f"    seen[{i}, 2] = s.{name}.size"]
+    scope: dict[str, Any] = {}
+    exec("\n".join(["def look(s, seen):", *lines]), scope)
+    look = numba.njit(cache=False, _nrt=False)(scope["look"])
+    s = state.new_state(np.ones(3), 7)
+    for rows in (300, 500):
+        s = state.with_rows(s, **{name: rows for name in state.ARRAYS if name not in state.VIEWS})
+        for i, name in enumerate(state.ARRAYS):
+            if name not in state.VIEWS:
+                array = getattr(s, name)
+                array[:] = np.arange(i, i + array.size).reshape(array.shape)
+        seen = np.zeros((len(state.ARRAYS), 3))
+        look(s, seen)
+        arrays = [getattr(s, name) for name in state.ARRAYS]
+        assert seen.tolist() == [[float(a.flat[0]), float(a.flat[-1]), a.size] for a in arrays]
+    assert [*state.ARRAYS, "table"] == list(s._fields)
+
+
 # ---------------------------------------------------------------- calendar and heapq
 
 

@@ -121,7 +121,7 @@ def new_batch(s: State, record: Int) -> Int:
     return batch
 
 
-@inlined
+@lean
 def push(s: State, when: Int, what: Int, kind: Int) -> None:
     """Note that ``what`` happens at ``when``. The caller has seen to room."""
     n = s.counters
@@ -153,7 +153,7 @@ def push(s: State, when: Int, what: Int, kind: Int) -> None:
     key[at], heap[at] = when, batch
 
 
-@inlined
+@lean
 def earliest(s: State) -> Int:
     """When the next record is due; `FOREVER` if there is none."""
     if s.counters[TODAY] >= 0:
@@ -161,7 +161,7 @@ def earliest(s: State) -> Int:
     return s.heap_when[0] if s.counters[HEAP_SIZE] > 0 else FOREVER
 
 
-@inlined
+@lean
 def peek(s: State, stage: Int) -> None:
     """Ask for what the next instant in the heap will need; each stage when the one before has come."""
     c, size = s.calendar, s.counters[HEAP_SIZE]
@@ -213,7 +213,7 @@ def release(s: State, batch: Int) -> Int:
     return count
 
 
-@inlined
+@lean
 def take(s: State) -> Int:
     """Move a batch of the earliest instant to ``due``; how many records it has."""
     n = s.counters

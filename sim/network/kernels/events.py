@@ -13,7 +13,7 @@ An instant is processed in three steps, each whole before the next:
 from __future__ import annotations
 
 from sim.clock import FOREVER
-from sim.compiled import inlined, lean
+from sim.compiled import lean
 from sim.network.kernels.ahead import (
     GAP,
     fetch,
@@ -116,7 +116,7 @@ LOOKS = 5
 SEVERAL = 8
 
 
-@inlined
+@lean
 def look_ahead(s: State, i: Int, count: Int) -> None:
     """Ask for what records i + GAP ... i + 5 GAP of those due will need, each at its stage.
 
@@ -153,7 +153,7 @@ def look_ahead(s: State, i: Int, count: Int) -> None:
                 fetch_parts(s, s.tags[f, DST], stage)
 
 
-@inlined
+@lean
 def happen(s: State, what: Int, kind: Int) -> None:
     """Process one record of the calendar at the current instant."""
     now = s.counters[NOW]

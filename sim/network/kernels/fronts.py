@@ -93,8 +93,9 @@ def follow(t: Moves, repeat: Any, horizon: Any, x: Ahead, who: Array, grown: Arr
     front, coming = np.empty(p, dtype=np.int64), np.empty(p, dtype=np.int64)
     listed = np.zeros(p, dtype=np.int64)  # the repetition whose front a rank was last put on
     later, fresh = np.empty(p, dtype=np.int64), np.empty((p, columns), dtype=np.int64)
-    front[: who.size] = who
     size = who.size
+    for j in range(size):
+        front[j] = who[j]
     latest, fastest = -1, 0
     k = 1
     while True:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from sim.compiled import inlined, lean
+from sim.compiled import lean
 from sim.network.kernels.state import (
     CAP,
     DST,
@@ -38,7 +38,7 @@ __all__ = ["place_round", "settle_round"]
 Array = npt.NDArray[Any]
 
 
-@inlined
+@lean
 def place_transfers(
     s: State,
     first: Int,
@@ -77,7 +77,7 @@ def place_transfers(
             s.weights[entry + e, WEIGHT] = weight[e]
 
 
-@inlined
+@lean
 def place_parts(
     s: State, first: Int, row: Int, part: Int, ranks: Int, src: Array, dst: Array, at: Array, ends: Array
 ) -> None:

@@ -21,7 +21,7 @@ changes by less keeps its old value.
 
 from __future__ import annotations
 
-from sim.compiled import inlined
+from sim.compiled import inlined, lean
 from sim.network.kernels.ahead import (
     FAR,
     GAP,
@@ -75,7 +75,7 @@ __all__ = ["RATE_TOLERANCE", "link_entries", "solve", "unlink_entries"]
 RATE_TOLERANCE = 1e-12
 
 
-@inlined
+@lean
 def link_entries(s: State, f: Int) -> None:
     """Put transfer f on the lists of its links."""
     for e in range(s.transfers[f, ENTRY], s.transfers[f, ENTRY] + s.transfers[f, ENTRIES]):
@@ -88,7 +88,7 @@ def link_entries(s: State, f: Int) -> None:
         s.lists[l, FIRST] = e
 
 
-@inlined
+@lean
 def unlink_entries(s: State, f: Int) -> None:
     """Take transfer f off the lists of its links."""
     for e in range(s.transfers[f, ENTRY], s.transfers[f, ENTRY] + s.transfers[f, ENTRIES]):
@@ -131,7 +131,7 @@ def settle(s: State, f: Int, rate: Float, limit: Int) -> None:
         s.lists[l, UNSETTLED] -= 1
 
 
-@inlined
+@lean
 def look_ahead(s: State, i: Int, members: Int) -> None:
     """Ask for what member i + GAP of ``changed`` will need, and those further on, each at its stage."""
     j = i + 5 * GAP
@@ -154,7 +154,7 @@ def look_ahead(s: State, i: Int, members: Int) -> None:
         fetch_seconds(s, s.changed[j])
 
 
-@inlined
+@lean
 def look_behind(s: State, last: Int) -> None:
     """Ask for what the end of the heap will need.
 
@@ -345,7 +345,7 @@ def join(s: State, members: Int, count: Int, stamp: Int) -> Int:
     return grown
 
 
-@inlined
+@lean
 def solve(s: State, members: Int) -> Int:
     """New rates in ``trial`` for all who change; returns how many.
 

@@ -39,11 +39,16 @@ __all__ = ["repeat_round"]
 @compiled
 def members(t: Moves, ranks: Any) -> Array:
     """The ranks that have a part in a round, in ascending order."""
-    part = np.zeros(ranks, dtype=np.bool_)
+    part = np.zeros(ranks, dtype=np.int64)
     for i in range(t.src.size):
-        part[t.src[i]] = True
-        part[t.dst[i]] = True
-    return np.flatnonzero(part)
+        part[t.src[i]] = part[t.dst[i]] = 1
+    who = np.empty(ranks, dtype=np.int64)
+    found = 0
+    for r in range(ranks):
+        if part[r]:
+            who[found] = r
+            found += 1
+    return who[:found]
 
 
 @inlined

@@ -153,7 +153,7 @@ def advance(s: State, r: Int) -> None:
     arm(s, r)
 
 
-@inlined
+@lean
 def part_done(s: State, r: Int, row: Int, lag: Float) -> None:
     """One of rank r's parts is done; the last one decides its critical path."""
     now = s.counters[NOW]

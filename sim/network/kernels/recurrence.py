@@ -170,7 +170,7 @@ def same(s: State, watched: Int) -> bool:
     return not any_elsewhere(s, shift)
 
 
-@inlined
+@lean
 def any_elsewhere(s: State, shift: Int) -> bool:
     """Whether some rank is `elsewhere`."""
     q = s.counters[SAVED_ROUND]
@@ -244,7 +244,7 @@ def jump(s: State, watched: Int, until: Int) -> bool:
     return True
 
 
-@inlined
+@lean
 def be_patient(s: State, q: Int, repetition: Int) -> None:
     """No other front of round q for some repetitions."""
     s.counters[PATIENT_ROUND] = q

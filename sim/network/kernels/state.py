@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from sim.schedule import FloatArray, IntArray
 
-__all__ = ["VIEWS", "Float", "Int", "Numbers", "State", "new_state", "with_rows"]
+__all__ = ["ARRAYS", "VIEWS", "Float", "Int", "Numbers", "State", "new_state", "with_rows"]
 
 # What a kernel takes and gives besides arrays: whatever numba infers.
 Int = Any
@@ -131,14 +131,64 @@ NEVER = 2.0
 LINE = 64
 
 #: Arrays that are the memory of another one, seen as another kind of number.
-VIEWS: dict[str, tuple[str, Any]] = {
-    "flows": ("transfers", np.float64),
-    "tags": ("transfers", np.int32),
-    "weights": ("entries", np.float64),
-    "links": ("lists", np.float64),
-    "lags": ("ranks", np.float64),
-    "saved_flows": ("saved_transfers", np.float64),
+VIEWS: dict[str, str] = {
+    "flows": "transfers",
+    "tags": "transfers",
+    "weights": "entries",
+    "links": "lists",
+    "lags": "ranks",
+    "saved_flows": "saved_transfers",
 }
+
+#: Columns of an array: none, as it is a line; as many as an account has, or twice that.
+LINEAR, ACCOUNT, TWO_ACCOUNTS = 0, -1, -2
+
+#: What each array of a state holds, and its columns.
+ARRAYS: dict[str, tuple[type[np.generic], int]] = {
+    "transfers": (np.int64, 24),
+    "flows": (np.float64, 24),
+    "tags": (np.int32, 48),
+    "entries": (np.int32, 6),
+    "weights": (np.float64, 3),
+    "lists": (np.int64, 8),
+    "links": (np.float64, 8),
+    "ranks": (np.int64, 8),
+    "lags": (np.float64, 8),
+    "instant": (np.float64, LINEAR),
+    "account": (np.int64, ACCOUNT),
+    "rounds": (np.int64, 9),
+    "starts": (np.int64, LINEAR),
+    "parts": (np.int64, LINEAR),
+    "calendar": (np.int64, LINEAR),
+    "heap_when": (np.int64, LINEAR),
+    "heap_batch": (np.int64, LINEAR),
+    "due": (np.int32, 2),
+    "recent": (np.int64, 2),
+    "jobs": (np.int64, 3),
+    "counters": (np.int64, LINEAR),
+    "changed": (np.int64, LINEAR),
+    "touched": (np.int64, LINEAR),
+    "queue_key": (np.float64, LINEAR),
+    "queue_what": (np.int64, LINEAR),
+    "row": (np.int64, ACCOUNT),
+    "fans": (np.int64, 5),
+    "fanned": (np.int64, LINEAR),
+    "saved_ranks": (np.int64, 8),
+    "saved_account": (np.int64, TWO_ACCOUNTS),
+    "saved_transfers": (np.int64, 24),
+    "saved_flows": (np.float64, 24),
+    "saved_row": (np.int64, ACCOUNT),
+    "log": (np.int64, 5),
+    "log_rate": (np.float64, LINEAR),
+    "script": (np.int64, 4),
+    "script_rate": (np.float64, LINEAR),
+    "follow": (np.int64, 3),
+    "came": (np.int64, 3),
+    "checks": (np.int64, LINEAR),
+}
+
+#: Columns of `State.table`: where an array is in memory, its rows and its columns.
+ADDRESS, ROWS, COLUMNS = range(3)
 
 
 class State(NamedTuple):
@@ -153,6 +203,9 @@ class State(NamedTuple):
     columns again, by how much accounts grew in the period of a script). ``log`` and ``log_rate``
     are empty where nobody records; ``script``, ``script_rate`` (bytes/s), ``follow``,
     ``came`` and ``checks`` (links to look at) where no front was needed.
+
+    ``table`` says where the arrays are: it is what kernels are given (`handle`), and goes
+    with these very arrays. So states are made by `new_state` and `with_rows` only.
     """
 
     transfers: IntArray
@@ -195,6 +248,7 @@ class State(NamedTuple):
     follow: IntArray
     came: IntArray
     checks: IntArray
+    table: IntArray
 
 
 def with_rows(s: State, **rows: int) -> State:
@@ -202,77 +256,51 @@ def with_rows(s: State, **rows: int) -> State:
     longer: dict[str, Any] = {}
     for name, count in rows.items():
         old = getattr(s, name)
-        new = _zeros(count, old.shape[1:], old.dtype)
-        new[: old.shape[0]] = old
-        longer[name] = new
-    for name, (base, kind) in VIEWS.items():
-        if base in longer:
-            longer[name] = longer[base].view(kind)
-    return s._replace(**longer)
+        longer[name] = _zeros(count, old.shape[1:], old.dtype)
+        longer[name][: old.shape[0]] = old
+    return _with_arrays(s, longer)
+
+
+def _with_arrays(s: State, arrays: dict[str, Any]) -> State:
+    """A state with these arrays, their views, and a table that says so."""
+    for name, base in VIEWS.items():
+        if base in arrays:
+            arrays[name] = arrays[base].view(ARRAYS[name][0])
+    table = s.table.copy()
+    for i, name in enumerate(ARRAYS):
+        array = arrays.get(name)
+        if array is not None:
+            # Of an empty one nobody reads the address.
+            where = array.__array_interface__["data"][0] if array.shape[0] else 0
+            table[i] = where, array.shape[0], array.shape[-1]
+    return s._replace(**arrays, table=table)
 
 
 def _zeros(count: int, row: tuple[int, ...], kind: Any) -> Any:
     """Zeros whose first row begins with a line of the cache."""
+    if count == 0:
+        return np.zeros((0, *row), dtype=kind)
     size = count * math.prod(row) * np.dtype(kind).itemsize
     room = np.zeros(size + LINE, dtype=np.uint8)
-    first = -room.ctypes.data % LINE
+    first = -room.__array_interface__["data"][0] % LINE
     return room[first : first + size].view(kind).reshape(count, *row)
 
 
 def new_state(capacity: FloatArray, columns: int) -> State:
     """An empty state for so many links; accounts have ``columns`` columns."""
-
-    def whole(*shape: int) -> IntArray:
-        return np.zeros(shape, dtype=np.int64)
-
-    def short(*shape: int) -> npt.NDArray[np.int32]:
-        return np.zeros(shape, dtype=np.int32)
-
-    none = np.zeros((0, 1))
-    s = State(
-        transfers=whole(0, 24),
-        flows=none,
-        tags=short(0, 1),
-        entries=short(0, 6),
-        weights=none,
-        lists=whole(0, 8),
-        links=none,
-        ranks=whole(0, 8),
-        lags=none,
-        instant=np.zeros(1),
-        account=whole(0, columns),
-        rounds=whole(0, 9),
-        starts=whole(0),
-        parts=whole(0),
-        calendar=whole(0),
-        heap_when=whole(0),
-        heap_batch=whole(0),
-        due=short(0, 2),
-        recent=whole(RECENT, 2),
-        jobs=whole(0, 3),
-        counters=whole(SHARE + 1),
-        changed=whole(0),
-        touched=whole(0),
-        queue_key=np.zeros(0),
-        queue_what=whole(0),
-        row=whole(1, columns),
-        fans=whole(1, 5),
-        fanned=whole(0),
-        saved_ranks=whole(0, 8),
-        saved_account=whole(0, 2 * columns),
-        saved_transfers=whole(0, 24),
-        saved_flows=none,
-        saved_row=whole(0, columns),
-        log=whole(0, 5),
-        log_rate=np.zeros(0),
-        script=whole(0, 4),
-        script_rate=np.zeros(0),
-        follow=whole(0, 3),
-        came=whole(0, 3),
-        checks=whole(0),
-    )
     links = capacity.size
-    s = with_rows(s, transfers=0, entries=0, ranks=0, saved_transfers=0, lists=links, touched=links)
+    rows = {
+        "instant": 1, "recent": RECENT, "counters": SHARE + 1, "row": 1, "fans": 1,
+        "lists": links, "touched": links,
+    }  # fmt: skip
+    arrays: dict[str, Any] = {}
+    for name, (kind, width) in ARRAYS.items():
+        if name not in VIEWS:
+            row = () if width == LINEAR else (width if width > 0 else -width * columns,)
+            arrays[name] = _zeros(rows.get(name, 0), row, kind)
+    none = np.zeros((len(ARRAYS), 3), dtype=np.int64)
+    nothing: dict[str, Any] = dict.fromkeys(State._fields, none)
+    s = _with_arrays(State(**nothing), arrays)
     s.lists[:, FIRST] = -1
     s.links[:, CAPACITY] = capacity
     s.counters[STAMP] = 2

@@ -12,7 +12,7 @@ certificate is gone is to be simulated too, and the window begins anew.
 
 from __future__ import annotations
 
-from sim.compiled import inlined, lean
+from sim.compiled import lean
 from sim.network.kernels.calendar import clear, push
 from sim.network.kernels.maxmin import RATE_TOLERANCE, link_entries, unlink_entries
 from sim.network.kernels.ranks import part_done
@@ -65,7 +65,7 @@ __all__ = ["act", "cue", "gather", "holds", "recast", "relink"]
 SEEN, PENDING_CHECK = 1, 2
 
 
-@inlined
+@lean
 def have_checked(s: State, f: Int) -> None:
     """Have those links of transfer f looked at that are in view."""
     for e in range(s.transfers[f, ENTRY], s.transfers[f, ENTRY] + s.transfers[f, ENTRIES]):

@@ -85,7 +85,7 @@ from sim.network.kernels.state import (
 )
 from sim.transfers import TICK
 
-__all__ = ["apply", "compact", "dirty", "finish", "start"]
+__all__ = ["apply", "compact", "dirty", "finish", "have_solved", "start"]
 
 #: ``mark`` of a transfer that waits for the next solve.
 WAITING = -1
@@ -100,12 +100,21 @@ def dirty(s: State, f: Int) -> None:
     if s.transfers[f, MARK] != WAITING:
         s.transfers[f, MARK] = WAITING
         if s.counters[DIRTY] == s.changed.size:
-            make_room(s)
+            compact(s)
         s.changed[s.counters[DIRTY]] = f
         s.counters[DIRTY] += 1
 
 
-@inlined
+@lean
+def have_solved(s: State, l: Int) -> None:
+    """Have everybody on link l solved at the end of the instant."""
+    at = s.lists[l, FIRST]
+    while at >= 0:
+        dirty(s, s.entries[at, OWNER])
+        at = s.entries[at, AFTER]
+
+
+@lean
 def compact(s: State) -> None:
     """Keep each dirty transfer that is still active, once."""
     kept = 0
@@ -124,12 +133,6 @@ def compact(s: State) -> None:
     for j in range(kept):
         s.transfers[s.changed[j], MARK] = WAITING
     s.counters[DIRTY] = kept
-
-
-@lean
-def make_room(s: State) -> None:
-    """`compact`, out of the way of those who hardly ever need it."""
-    compact(s)
 
 
 @inlined
