@@ -108,7 +108,16 @@ class Clock(simpy.Environment):
         return self._queue[0][0] / PS_PER_SECOND if self._queue else math.inf
 
     def schedule(self, event: Any, priority: Any = NORMAL, delay: Any = 0) -> None:
-        """Queue an event ``delay`` seconds from now."""
+        """Queue an event ``delay`` seconds from now.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            If the event is a process that came to its end by it: at once. In its turn
+            it might come too late, behind what the simulation runs until.
+        """
+        if event._ok is False and isinstance(event._value, KeyboardInterrupt):
+            raise event._value
         self.schedule_ps(event, picoseconds(delay, "delay") if delay else 0, priority)
 
     def schedule_ps(self, event: Any, delay: int, priority: int = NORMAL) -> None:

@@ -422,7 +422,11 @@ def test_options_that_exclude_each_other(chipweave: Callable[..., Any]) -> None:
 
 
 def run_command(*arguments: str) -> subprocess.Popen[str]:
-    programme = "import sys; from scenarios.cli import main; sys.exit(main(sys.argv[1:]))"
+    # Who is started in the background of a shell ignores Ctrl-C, and so do its children.
+    programme = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from scenarios.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
     return subprocess.Popen(
         [sys.executable, "-c", programme, *arguments],
         stdout=subprocess.PIPE,

@@ -288,6 +288,22 @@ def test_an_interruption_says_where(network: str) -> None:
         world.run()
 
 
+@pytest.mark.parametrize("network", EVERY)
+def test_an_interruption_just_before_the_end_is_one(network: str) -> None:
+    """When the event that the simulation runs until has its place in the queue already."""
+    world = world_of(network=network)
+    end = world.env.event()
+
+    def last() -> Any:
+        yield world.env.timeout(1e-6)
+        end.succeed()
+        raise KeyboardInterrupt
+
+    world.process(last())
+    with pytest.raises(KeyboardInterrupt, match=r"interrupted at 1e-06 s"):
+        world.run(until=end)
+
+
 def test_an_exception_of_the_users_own_passes() -> None:
     world = world_of()
 
