@@ -23,6 +23,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <numeric>
 #include <string>
 #include <utility>
@@ -41,18 +42,22 @@ constexpr const char* precisions[] = {"precision/timing:1e-12", "precision/work-
 constexpr const char* precisions[] = {"surf/precision:1e-12", "maxmin/precision:1e-12"};
 #endif
 
-rusage used()
+double cpu_seconds()
 {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
-  return usage;
-}
-
-double cpu_seconds()
-{
-  const rusage usage = used();
   return static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
          1e-6 * static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+}
+
+// VmHWM, not ru_maxrss: that also counts what the parent held when it started us.
+long peak_kib()
+{
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.rfind("VmHWM:", 0) == 0)
+      return std::atol(line.c_str() + 6);
+  return 0;
 }
 
 // The shuffle of benchmarks/fabrics.py.
@@ -182,6 +187,6 @@ int main(int argc, char** argv)
   }
   engine.run();
   const double after = cpu_seconds();
-  std::printf("%.12f %.3f %.3f %ld\n", sg4::Engine::get_clock(), after - before, after, used().ru_maxrss);
+  std::printf("%.12f %.3f %.3f %ld\n", sg4::Engine::get_clock(), after - before, after, peak_kib());
   return 0;
 }
