@@ -402,7 +402,7 @@ class EventLoop:
         if self.state.due.shape[0] < needed:
             room = 2 * needed
             # Built anew below: nothing is copied, and what nobody needs stays untouched.
-            fresh = self.state._replace(calendar=self.state.calendar[:0], due=self.state.due[:0])
+            fresh = state.with_rows(self.state, calendar=0, due=0)
             self.state = state.with_rows(
                 fresh, calendar=calendar.numbers(room), heap_when=room, heap_batch=room, due=room
             )

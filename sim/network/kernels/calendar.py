@@ -38,6 +38,7 @@ from sim.network.kernels.state import (
     FRESH_LINE,
     HEAP_SIZE,
     KIND,
+    LINE,
     NOW,
     RECENT,
     RECORDS_LEFT,
@@ -55,7 +56,8 @@ __all__ = ["clear", "earliest", "numbers", "peek", "push", "take"]
 PLACES = 6
 
 #: Numbers of a line, and records in it. A number holds a count, or a kind, in its lowest bits.
-WIDTH, PER_LINE = 8, 7
+LENGTH = LINE // 8
+PER_LINE = LENGTH - 1
 BITS = 3
 LOWEST = (1 << BITS) - 1
 
@@ -65,7 +67,7 @@ PEEKED = 4
 
 def numbers(records: int) -> int:
     """How long ``calendar`` must be for so many records."""
-    return PLACES * records + WIDTH
+    return PLACES * records + LENGTH
 
 
 @lean
@@ -76,8 +78,8 @@ def clear(s: State) -> None:
         s.recent[i, WHEN] = -1
     n[TODAY] = n[FREE_BATCH] = n[FREE_LINE] = -1
     n[HEAP_SIZE] = n[FRESH_BATCH] = 0
-    n[FRESH_LINE] = s.calendar.size - s.calendar.size % WIDTH
-    n[RECORDS_LEFT] = (s.calendar.size - WIDTH) // PLACES
+    n[FRESH_LINE] = s.calendar.size - s.calendar.size % LENGTH
+    n[RECORDS_LEFT] = (s.calendar.size - LENGTH) // PLACES
 
 
 @inlined
@@ -99,7 +101,7 @@ def join_batch(s: State, batch: Int, record: Int) -> None:
             n[FREE_LINE] = c[line]
             fetch(c, max(n[FREE_LINE], 0), 0)
         else:
-            n[FRESH_LINE] -= WIDTH
+            n[FRESH_LINE] -= LENGTH
             line = n[FRESH_LINE]
         c[batch + 1] = line
     c[line] = head + 1

@@ -252,12 +252,12 @@ class State(NamedTuple):
 
 
 def with_rows(s: State, **rows: int) -> State:
-    """A state with so many rows in the arrays named; what they held stays, new rows are zero."""
+    """A state with so many rows in the arrays named; what they held there stays, new rows are zero."""
     longer: dict[str, Any] = {}
     for name, count in rows.items():
         old = getattr(s, name)
         longer[name] = _zeros(count, old.shape[1:], old.dtype)
-        longer[name][: old.shape[0]] = old
+        longer[name][: old.shape[0]] = old[:count]
     return _with_arrays(s, longer)
 
 
