@@ -14,6 +14,9 @@ __all__ = ["firsts", "mixed", "number", "told_apart"]
 
 Array = npt.NDArray[Any]
 
+#: Places of a table to begin with.
+FEW = 1024
+
 
 @inlined
 def mixed(x: Any) -> Any:
@@ -25,16 +28,34 @@ def mixed(x: Any) -> Any:
 
 
 @compiled
+def wider(table: Array, colour: Array, value: Array) -> Array:
+    """A table of four times the places with the items of another."""
+    larger = np.full(4 * table.size, -1, dtype=np.int64)
+    last = larger.size - 1
+    for j in table:
+        if j >= 0:
+            place = np.int64(mixed(mixed(np.uint64(colour[j])) ^ np.uint64(value[j])) & np.uint64(last))
+            while larger[place] >= 0:
+                place = (place + 1) & last
+            larger[place] = j
+    return larger
+
+
+@compiled
 def number(colour: Array, value: Array, table: Array, found: Array) -> int:
     """Number the different pairs (colour[i], value[i]) in the order in which they first come.
 
-    ``table`` is one of -1, longer than there are items by half at least and a power of
-    two: open addressing, linear probing; a place holds the first item with its pair.
-    Returns how many different pairs there are.
+    ``table`` is one of -1 to begin with, its length a power of two: open addressing, linear
+    probing; a place holds the first item with its pair. It grows with the pairs, not the
+    items, so that few pairs stay in the processor's cache. Returns how many different
+    pairs there are.
     """
     last = table.size - 1
     count = 0
     for i in range(colour.size):
+        if 2 * count > last:
+            table = wider(table, colour, value)
+            last = table.size - 1
         place = np.int64(mixed(mixed(np.uint64(colour[i])) ^ np.uint64(value[i])) & np.uint64(last))
         while True:
             j = table[place]
@@ -66,7 +87,7 @@ def told_apart(colour: IntArray, value: Array) -> IntArray:
     """
     bits = value.astype(np.int64) if value.dtype.itemsize < 8 else np.ascontiguousarray(value).view(np.int64)
     found = np.empty(colour.size, dtype=np.int64)
-    number(colour, bits, np.full(2 << colour.size.bit_length(), -1, dtype=np.int64), found)
+    number(colour, bits, np.full(FEW, -1, dtype=np.int64), found)
     return found
 
 

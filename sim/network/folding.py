@@ -7,8 +7,9 @@ for all of its colour, one transfer for all of its colour, one link for all of i
 colour; a transfer weighs on a link what all of its colour weigh on one of its.
 
 Nothing is assumed: what is alike is found from the job's transfers, their costs and
-their paths, and compared exactly. A job of which too little is alike, or which is
-disturbed by anybody, is simulated whole.
+their paths, and compared exactly. Where only links are alike (`sim.network.planes`), they
+alone are folded. A job of which too little is alike, or which is disturbed by anybody, is
+simulated whole.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from sim.network.alphabet import Alphabet
 from sim.network.job import Job
 from sim.network.lines import Lines
 from sim.network.partition import Partition, partition
+from sim.network.planes import thin
 from sim.numbering import firsts
 from sim.routing.paths import Paths
 from sim.schedule import FloatArray, IntArray, Round
@@ -30,10 +32,11 @@ from sim.waits import Waits, offsets_of, ranges
 
 __all__ = ["Folded", "fold"]
 
-#: Below so many (transfer, repetition) pairs a job is simulated sooner than it is folded;
-#: and below so many repetitions a transfer, since each has to be looked at to be folded.
+#: Below so many (transfer, repetition) pairs a job is simulated sooner than it is folded.
 WORTHWHILE = 200_000
-REPEATED = 3
+
+#: Share of the (transfer, link) pairs that may be left where only links are alike.
+SHARE = 0.75
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,18 +70,35 @@ def fold(job: Job, capacity: FloatArray) -> Folded | None:
         Bytes/s of each link.
     """
     alphabet = Alphabet.of(job)
-    if alphabet is None or alphabet.work < max(WORTHWHILE, REPEATED * int(alphabet.starts[-1])):
+    if alphabet is None or alphabet.work < WORTHWHILE:
         return None
-    loaded = alphabet.load(job, capacity)
-    found = partition(job, alphabet, loaded, job.router.bundles.narrowest(capacity)[0])
+    narrowest = job.router.bundles.narrowest(capacity)[0]
+    # What is alike in the whole job is alike in its largest part: a look at that tells most of the others.
+    if len(alphabet.parts) > 1 and _alike(job, alphabet.largest(), capacity, narrowest) is None:
+        return None
+    found = _alike(job, alphabet, capacity, narrowest)
     if found is None:
         return None
-    parts = _quotients(loaded, found)
-    leader, first = firsts(found.rank), firsts(found.link)
+    parts, leader, stands_for = found
     small = replace(job, rounds=lambda: iter(()), nodes=job.nodes[leader], arrivals=job.arrivals[leader])
-    adds = any(one.costs.reduce_ps.any() for one in loaded)
+    adds = any(one.costs.reduce_ps.any() for one, _ in parts)
     lines = Lines(alphabet, parts, job.costs, adds)
-    return Folded(small, map(lines.loaded, alphabet.lines), alphabet.work, first[found.link])
+    return Folded(small, map(lines.loaded, alphabet.lines), alphabet.work, stands_for)
+
+
+def _alike(
+    job: Job, alphabet: Alphabet, capacity: FloatArray, narrowest: FloatArray
+) -> tuple[list[tuple[Loaded, IntArray]], IntArray, IntArray] | None:
+    """What is left of every part, and which of its transfers; the ranks that are left; the link for each."""
+    thinned = thin(alphabet.load(job, capacity), narrowest)
+    found = partition(job, alphabet, thinned.loaded, narrowest)
+    if found is not None:
+        stands_for = firsts(found.link)[found.link[thinned.stands_for]]
+        return _quotients(thinned.loaded, found), firsts(found.rank), stands_for
+    if thinned.share > SHARE:
+        return None
+    whole = [(one, np.arange(one.round.src.size)) for one in thinned.loaded]
+    return whole, np.arange(job.nodes.size), thinned.stands_for
 
 
 def _quotients(loaded: list[Loaded], found: Partition) -> list[tuple[Loaded, IntArray]]:

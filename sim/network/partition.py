@@ -48,6 +48,9 @@ Hashes = npt.NDArray[np.uint64]
 #: Of ranks, transfers and links.
 Colours = tuple[IntArray, IntArray, IntArray]
 
+#: Partitions that are kept with a fabric, the latest.
+KNOWN = 4
+
 #: What a rank is to a transfer.
 SENDER, RECEIVER, MEMBER, WAY = 1, 2, 3, 4
 
@@ -88,21 +91,16 @@ def partition(
     """
     graph = _Graph.of(job, alphabet, loaded, capacity)
     # Messages of several sizes on one fabric often differ in nothing that matters here.
-    notes, told = job.router.fabric.notes, graph.digest()
-    known = notes.get("partition")
-    if not isinstance(known, _Known) or known.digest != told:
-        known = notes["partition"] = _Known(told, _coarsest(graph))
-    if known.colours is None:
+    known, told = job.router.fabric.notes.setdefault("partitions", {}), graph.digest()
+    assert isinstance(known, dict)
+    if told not in known:
+        known[told] = _coarsest(graph)
+        if len(known) > KNOWN:
+            del known[next(iter(known))]
+    colours: Colours | None = known[told]
+    if colours is None:
         return None
-    return Partition(*known.colours, graph.start, graph.passed, graph.weight)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Known:
-    """The last partition on a fabric, and what it is of; None if it was of no use."""
-
-    digest: bytes
-    colours: Colours | None
+    return Partition(*colours, graph.start, graph.passed, graph.weight)
 
 
 def _coarsest(graph: _Graph) -> Colours | None:

@@ -32,7 +32,6 @@ def folds_everything(monkeypatch: pytest.MonkeyPatch) -> None:
         return found
 
     monkeypatch.setattr(folding, "WORTHWHILE", 0)
-    monkeypatch.setattr(folding, "REPEATED", 0)
     monkeypatch.setattr(fluid, "fold", watched)
 
 

@@ -160,7 +160,7 @@ def test_what_is_known_of_a_fabric_serves_the_same_job_only() -> None:
     fabric = sim.compile_fabric(graph)
     slow = fabric.bandwidth.copy()
     slow[np.flatnonzero(fabric.tier == fabric.tier.max())[0]] /= 2
-    kept: list[Any] = []
+    kept: list[int] = []
     for size, algorithm, pieces, bandwidth in [
         (2.0**20, "double_binary_tree", 8, fabric.bandwidth),
         (2.0**24, "double_binary_tree", 8, fabric.bandwidth),
@@ -175,13 +175,12 @@ def test_what_is_known_of_a_fabric_serves_the_same_job_only() -> None:
         found = partition(job, alphabet, loaded, bandwidth)
         alone = job_of(graph, "all_reduce", size, algorithm, **options)
         fresh = partition(*alone, bandwidth)
-        kept.append(fabric.notes["partition"])
+        kept.append(len(fabric.notes["partitions"]))
         assert (found is None) == (fresh is None)
         if found is not None and fresh is not None:
             for mine, other in zip(_arrays(found), _arrays(fresh), strict=True):
                 np.testing.assert_array_equal(mine, other)
-    assert kept[0] is kept[1]
-    assert len({id(one) for one in kept}) == 4
+    assert kept == [1, 1, 2, 3, 3]
 
 
 def _arrays(found: Partition) -> list[Any]:
@@ -211,7 +210,7 @@ def test_colours_that_are_too_coarse_are_found_out() -> None:
 def test_numbering_by_first_appearance(pairs: list[tuple[int, int]]) -> None:
     colour, value = (np.array([pair[i] for pair in pairs], dtype=np.int64) for i in (0, 1))
     found = np.empty(len(pairs), dtype=np.int64)
-    table = np.full(2 << len(pairs).bit_length(), -1, dtype=np.int64)
+    table = np.full(2, -1, dtype=np.int64)
     count = number(colour, value, table, found)
     assert found.tolist() == numbered(pairs) and count == len(set(pairs))
     assert firsts(found).tolist() == [pairs.index(pair) for pair in dict.fromkeys(pairs)]

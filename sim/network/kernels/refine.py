@@ -15,7 +15,7 @@ import numpy.typing as npt
 from sim.compiled import compiled
 from sim.numbering import mixed
 
-__all__ = ["add_hashes", "by_index", "first_unlike", "path_hashes"]
+__all__ = ["add_hashes", "add_passages", "by_index", "first_unlike", "kept_passages", "passed_alike", "path_hashes"]
 
 Array = npt.NDArray[Any]
 
@@ -74,3 +74,55 @@ def first_unlike(first: Array, word: Array, leader: Array, times: Array) -> int:
             if times[word[first[r] + k]] != 0:
                 return i
     return -1
+
+
+@compiled
+def add_passages(first: Any, start: Array, link: Array, weight: Array, passed: Array) -> None:
+    """Add to ``passed[l]`` a hash of each transfer that passes link l, with its weight, and one.
+
+    Transfer ``first + f`` passes ``link[start[f]:start[f + 1]]`` with ``weight``, as bits.
+    """
+    for f in range(start.size - 1):
+        told = mixed(np.uint64(first + f))
+        for e in range(start[f], start[f + 1]):
+            passed[link[e], 0] += mixed(told ^ weight[e])
+            passed[link[e], 1] += np.uint64(1)
+
+
+@compiled
+def passed_alike(start: Array, link: Array, weight: Array, leader: Array, at: Array) -> bool:
+    """Whether every transfer that passes a link passes its leader with the same weight, and each link once.
+
+    ``leader[l]`` is a link like l: if as many transfers pass both, these are the same then.
+    ``at`` is a place for each link.
+    """
+    for f in range(start.size - 1):
+        for e in range(start[f], start[f + 1]):
+            at[link[e]] = e
+        for e in range(start[f], start[f + 1]):
+            like = leader[link[e]]
+            there = at[like]
+            if at[link[e]] != e or not start[f] <= there < start[f + 1] or link[there] != like:
+                return False
+            if weight[there] != weight[e]:
+                return False
+    return True
+
+
+@compiled
+def kept_passages(
+    start: Array, link: Array, weight: Array, leader: Array
+) -> tuple[Array, Array, Array]:
+    """The links that lead themselves, with their weights, and where those of each transfer start."""
+    begin = np.zeros_like(start)
+    for f in range(start.size - 1):
+        begin[f + 1] = begin[f]
+        for e in range(start[f], start[f + 1]):
+            begin[f + 1] += leader[link[e]] == link[e]
+    links, weights = np.empty(begin[-1], dtype=link.dtype), np.empty(begin[-1], dtype=weight.dtype)
+    at = 0
+    for e in range(link.size):
+        if leader[link[e]] == link[e]:
+            links[at], weights[at] = link[e], weight[e]
+            at += 1
+    return begin, links, weights
