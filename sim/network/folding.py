@@ -33,7 +33,7 @@ from sim.waits import Waits, offsets_of, ranges
 __all__ = ["Folded", "fold"]
 
 #: Below so many (transfer, repetition) pairs a job is simulated sooner than it is folded.
-WORTHWHILE = 200_000
+WORTHWHILE = 50_000
 
 #: Share of the (transfer, link) pairs that may be left where only links are alike.
 SHARE = 0.75

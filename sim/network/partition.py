@@ -48,6 +48,9 @@ Hashes = npt.NDArray[np.uint64]
 #: Of ranks, transfers and links.
 Colours = tuple[IntArray, IntArray, IntArray]
 
+#: Colours of transfers, as a share of all, from which on a partition is of no use.
+SHARE = 0.7
+
 #: Partitions that are kept with a fabric, the latest.
 KNOWN = 4
 
@@ -108,7 +111,7 @@ def _coarsest(graph: _Graph) -> Colours | None:
     before = (0, 0, 0)
     while True:
         found = (_count(ranks), _count(transfers), _count(links))
-        if 2 * found[1] > transfers.size:
+        if found[1] > SHARE * transfers.size:
             return None
         if found == before:
             break

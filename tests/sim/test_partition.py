@@ -18,7 +18,7 @@ from sim import collectives
 from sim.network.alphabet import Alphabet
 from sim.network.job import Job
 from sim.network.kernels import refine
-from sim.network.partition import Partition, _Graph, partition
+from sim.network.partition import SHARE, Partition, _Graph, partition
 from sim.numbering import firsts, number
 from sim.routing import Router
 from sim.transfers import Free, Loaded
@@ -107,7 +107,7 @@ def assert_as_the_twin(job: Job, alphabet: Alphabet, loaded: list[Loaded]) -> Pa
     found = partition(job, alphabet, loaded, capacity)
     ranks, transfers, links = twin(job, alphabet, loaded, capacity)
     if found is None:
-        assert 2 * len(set(transfers)) > len(transfers)
+        assert len(set(transfers)) > SHARE * len(transfers)
         return None
     assert groups(found.transfer.tolist()) == groups(transfers)
     assert groups(found.rank.tolist()) == groups(ranks)
