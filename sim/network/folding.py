@@ -23,7 +23,7 @@ from sim.network.alphabet import Alphabet
 from sim.network.job import Job
 from sim.network.lines import Lines
 from sim.network.partition import Partition, partition
-from sim.network.planes import thin
+from sim.network.planes import Thinned, thin
 from sim.numbering import firsts
 from sim.routing.paths import Paths
 from sim.schedule import FloatArray, IntArray, Round
@@ -74,9 +74,14 @@ def fold(job: Job, capacity: FloatArray) -> Folded | None:
         return None
     narrowest = job.router.bundles.narrowest(capacity)[0]
     # What is alike in the whole job is alike in its largest part: a look at that tells most of the others.
-    if len(alphabet.parts) > 1 and _alike(job, alphabet.largest(), capacity, narrowest) is None:
-        return None
-    found = _alike(job, alphabet, capacity, narrowest)
+    planes = True
+    if len(alphabet.parts) > 1:
+        sample = alphabet.largest()
+        thinned = thin(sample.load(job, capacity), narrowest)
+        planes = thinned.share <= SHARE
+        if not planes and partition(job, sample, thinned.loaded, narrowest) is None:
+            return None
+    found = _alike(job, alphabet, capacity, narrowest, planes)
     if found is None:
         return None
     parts, leader, stands_for = found
@@ -87,10 +92,14 @@ def fold(job: Job, capacity: FloatArray) -> Folded | None:
 
 
 def _alike(
-    job: Job, alphabet: Alphabet, capacity: FloatArray, narrowest: FloatArray
+    job: Job, alphabet: Alphabet, capacity: FloatArray, narrowest: FloatArray, planes: bool
 ) -> tuple[list[tuple[Loaded, IntArray]], IntArray, IntArray] | None:
-    """What is left of every part, and which of its transfers; the ranks that are left; the link for each."""
-    thinned = thin(alphabet.load(job, capacity), narrowest)
+    """What is left of every part, and which of its transfers; the ranks that are left; the link for each.
+
+    ``planes`` says whether to look for links that the same transfers pass.
+    """
+    loaded = alphabet.load(job, capacity)
+    thinned = thin(loaded, narrowest) if planes else Thinned(loaded, np.arange(narrowest.size), 1.0)
     found = partition(job, alphabet, thinned.loaded, narrowest)
     if found is not None:
         stands_for = firsts(found.link)[found.link[thinned.stands_for]]

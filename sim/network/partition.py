@@ -29,6 +29,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -143,23 +144,6 @@ class _Graph:
         src = np.concatenate([one.round.src for one in loaded])
         dst = np.concatenate([one.round.dst for one in loaded])
         counts = np.concatenate([one.paths.lengths for one in loaded])
-        costs = [one.costs for one in loaded]
-        of_itself = (
-            np.concatenate([one.round.bytes for one in loaded]),
-            np.concatenate([one.overhead_ps for one in costs]),
-            np.concatenate([one.cap for one in costs]),
-            np.concatenate([one.wire_bytes for one in costs]),
-            np.concatenate([one.reduce_ps for one in costs]),
-            np.concatenate([one.paths.latency_ps for one in loaded]),
-            np.concatenate([one.ideal_ps for one in loaded]),
-            np.concatenate([one.tier for one in loaded]),
-            np.concatenate([np.full(one.round.src.size, one.waits is not None) for one in loaded]),
-        )
-        patterns = alphabet.patterns()
-        sorts = told_apart(patterns, patterns)
-        for values in of_itself:
-            if (values != values[:1]).any():
-                sorts = told_apart(sorts, values)
         every = np.arange(src.size)
         owner, end = [every, every], [src, dst]
         role = [np.full(src.size, SENDER), np.full(src.size, RECEIVER)]
@@ -174,14 +158,14 @@ class _Graph:
         weight = np.concatenate([one.paths.weight for one in loaded])
         return cls(
             job.arrivals,
-            sorts,
+            _sorts(alphabet, loaded),
             capacity,
             np.concatenate(owner),
             np.concatenate(end),
             np.concatenate(role),
             offsets_of(counts),
             np.repeat(every, counts),
-            np.concatenate([one.paths.link for one in loaded]).astype(np.int64),
+            np.concatenate([one.paths.link for one in loaded]),
             weight,
             told_apart(np.zeros(weight.size, dtype=np.int64), weight),
         )
@@ -189,18 +173,8 @@ class _Graph:
     def digest(self) -> bytes:
         """What tells this graph from others: two with one digest have the same partition."""
         told = hashlib.blake2b()
-        ranks, transfers, links = self.begin()
-        for values in (
-            ranks,
-            transfers,
-            links,
-            self.start,
-            self.owner,
-            self.end,
-            self.role,
-            self.passed,
-            self.kind,
-        ):
+        members = self.owner[2 * self.sorts.size :]  # before them are all as senders, and all as receivers
+        for values in (*self.begin(), np.diff(self.start), members, self.end, self.passed, self.kind):
             # Small numbers, in as few bytes as they need.
             narrow = values.astype(np.min_scalar_type(int(values.max(initial=0))))
             told.update(f"{narrow.dtype}{narrow.size};".encode())
@@ -224,11 +198,10 @@ class _Graph:
         return told_apart(links, total)
 
     def split_transfers(self, transfers: IntArray, ranks: IntArray, links: IntArray) -> IntArray:
-        ends: Hashes = np.zeros(transfers.size, dtype=np.uint64)
-        refine.add_hashes(self.owner, ranks, self.end, self.role, 3, ends)
-        path: Hashes = np.zeros(transfers.size, dtype=np.uint64)
-        refine.path_hashes(self.start, self.passed, links, self.kind, path)
-        return told_apart(told_apart(transfers, ends), path)
+        total: Hashes = np.zeros(transfers.size, dtype=np.uint64)
+        refine.add_hashes(self.owner, ranks, self.end, self.role, 3, total)
+        refine.add_path_hashes(self.start, self.passed, links, self.kind, 4, total)
+        return told_apart(transfers, total)
 
     def equitable(self, ranks: IntArray, transfers: IntArray, links: IntArray) -> bool:
         """Compare every rank, transfer and link with the first of its colour, colour by colour."""
@@ -243,6 +216,29 @@ class _Graph:
             and _alike(links, self.passed, bears)
             and _alike(transfers, self.by, passes)
         )
+
+
+def _sorts(alphabet: Alphabet, loaded: Sequence[Loaded]) -> IntArray:
+    """Numbers of what transfers are by themselves, where they have the same."""
+    costs = [one.costs for one in loaded]
+    of_itself: tuple[list[npt.NDArray[Any]], ...] = (
+        [one.round.bytes for one in loaded],
+        [one.overhead_ps for one in costs],
+        [one.cap for one in costs],
+        [one.wire_bytes for one in costs],
+        [one.reduce_ps for one in costs],
+        [one.paths.latency_ps for one in loaded],
+        [one.ideal_ps for one in loaded],
+        [one.tier for one in loaded],
+        [np.full(one.round.src.size, one.waits is not None) for one in loaded],
+    )
+    patterns = alphabet.patterns()
+    sorts = told_apart(patterns, patterns)
+    for each in of_itself:
+        values = np.concatenate(each)
+        if (values != values[:1]).any():
+            sorts = told_apart(sorts, values)
+    return sorts
 
 
 def _alike(colour: IntArray, index: IntArray, word: IntArray) -> bool:

@@ -15,7 +15,15 @@ import numpy.typing as npt
 from sim.compiled import compiled
 from sim.numbering import mixed
 
-__all__ = ["add_hashes", "add_passages", "by_index", "first_unlike", "kept_passages", "passed_alike", "path_hashes"]
+__all__ = [
+    "add_hashes",
+    "add_passages",
+    "add_path_hashes",
+    "by_index",
+    "first_unlike",
+    "kept_passages",
+    "passed_alike",
+]
 
 Array = npt.NDArray[Any]
 
@@ -29,13 +37,14 @@ def add_hashes(index: Array, colour: Array, of: Array, kind: Array, salt: Any, t
 
 
 @compiled
-def path_hashes(start: Array, link: Array, colour: Array, kind: Array, total: Array) -> None:
-    """Sum of the hashes of the colours of links start[f] to start[f + 1] - 1, for each f."""
+def add_path_hashes(start: Array, link: Array, colour: Array, kind: Array, salt: Any, total: Array) -> None:
+    """Add to ``total[f]`` the hashes of the colours of links start[f] to start[f + 1] - 1, for each f."""
     for f in range(start.size - 1):
         here = np.uint64(0)
         for e in range(start[f], start[f + 1]):
-            here += mixed(mixed(np.uint64(colour[link[e]])) ^ np.uint64(kind[e]))
-        total[f] = here
+            told = mixed(np.uint64(colour[link[e]]) ^ (np.uint64(salt) << np.uint64(56)))
+            here += mixed(told ^ np.uint64(kind[e]))
+        total[f] += here
 
 
 @compiled
@@ -110,9 +119,7 @@ def passed_alike(start: Array, link: Array, weight: Array, leader: Array, at: Ar
 
 
 @compiled
-def kept_passages(
-    start: Array, link: Array, weight: Array, leader: Array
-) -> tuple[Array, Array, Array]:
+def kept_passages(start: Array, link: Array, weight: Array, leader: Array) -> tuple[Array, Array, Array]:
     """The links that lead themselves, with their weights, and where those of each transfer start."""
     begin = np.zeros_like(start)
     for f in range(start.size - 1):
