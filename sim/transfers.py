@@ -125,6 +125,10 @@ class Loaded:
     asked for every link. ``ideal_ps`` is how long a transfer holds its links when alone, ``tier`` the
     tier of the link that then limits it (-1: its cap does). ``waits`` is None where
     every transfer waits for its sender and its receiver alone.
+
+    Of steps that are taken together (`sim.network.stretches`) ``span``, shape (m, 2), is the first
+    repetition of each transfer, and the one behind its last; ``whole`` those in which all stand. None:
+    there is one round only.
     """
 
     round: Round
@@ -134,6 +138,8 @@ class Loaded:
     ideal_ps: IntArray
     tier: IntArray
     waits: Waits | None = None
+    span: IntArray | None = None
+    whole: tuple[int, int] | None = None
 
     @property
     def route(self) -> Paths:

@@ -260,6 +260,7 @@ class EventLoop:
         self._fit(
             reducing=bool(one.costs.reduce_ps.any()) or one.waits is not None,
             fanned=one.waits is not None,
+            spanned=one.span is not None,
             watched=m if watched else 0,
             ranks=p if watched else 0,
         )
@@ -274,7 +275,15 @@ class EventLoop:
         self._place_fan(running, place)
         watch = running.first + int(r.src[0]) if watched else -1
         left = m * (r.repeat - repetition)
-        s.rounds[q] = r.repeat, left, state.UNKNOWN, place.row, place.transfer, m, running.first, p, watch
+        whole = one.whole or ((0, r.repeat) if r.repeat > 1 else (0, 0))
+        if one.span is not None:
+            left = int(np.diff(one.span).sum())
+            mine = slice(place.part, place.part + one.parts())
+            s.spans[mine] = one.span[s.parts[mine] - place.transfer]
+        s.rounds[q] = (
+            r.repeat, left, state.UNKNOWN, place.row, place.transfer, m, running.first, p, watch,
+            one.span is not None, *whole,
+        )  # fmt: skip
         if running.last >= 0:
             s.rounds[running.last, state.NEXT] = q
         running.last = q
@@ -366,11 +375,18 @@ class EventLoop:
         self.cost.jumped = int(c[state.JUMPED])
 
     def _fit(
-        self, *, jobs: int = 0, reducing: bool = False, fanned: bool = False, watched: int = 0, ranks: int = 0
+        self,
+        *,
+        jobs: int = 0,
+        reducing: bool = False,
+        fanned: bool = False,
+        spanned: bool = False,
+        watched: int = 0,
+        ranks: int = 0,
     ) -> None:
         """Grow the arrays to what the arenas have given out."""
         size = {name: arena.size for name, arena in self._arenas.items()}
-        asked = (*size.values(), jobs, reducing, fanned, watched, ranks)
+        asked = (*size.values(), jobs, reducing, fanned, spanned, watched, ranks)
         if asked == self._fitted:
             return
         self._fitted = asked
@@ -378,12 +394,13 @@ class EventLoop:
         rows = max(2, transfers) if reducing or s.row.shape[0] > 1 else 1
         saved = max(watched, s.saved_transfers.shape[0]) if rows > 1 else 0
         fans = max(2, transfers) if fanned or s.fans.shape[0] > 1 else 1
+        spans = max(2, size["part"]) if spanned or s.spans.shape[0] > 1 else 1
         queue = min(self.fabric.links, size["entry"]) + transfers
         wanted = {
             "transfers": transfers, "entries": size["entry"], "ranks": size["rank"], "account": size["rank"],
             "rounds": size["round"], "starts": size["row"], "parts": size["part"], "jobs": jobs,
             "changed": 2 * transfers + 64, "queue_key": queue, "queue_what": queue, "row": rows,
-            "fans": fans, "fanned": size["fan"], "saved_transfers": watched,
+            "fans": fans, "spans": spans, "fanned": size["fan"], "saved_transfers": watched,
             "saved_ranks": ranks, "saved_account": ranks, "saved_row": saved,
         }  # fmt: skip
         longer = {n: k for n, k in wanted.items() if getattr(s, n).shape[0] < k}

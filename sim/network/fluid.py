@@ -12,6 +12,7 @@ makes it a job of the event loop, from the last repetition that was over.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 from functools import partial
@@ -31,8 +32,9 @@ from sim.network.job import Cost, Finished, Job
 from sim.network.kernels.moves import TIERS
 from sim.network.recorder import Recorder
 from sim.network.remembered import Remembered
+from sim.network.stretches import together
 from sim.routing.bundles import Bundles
-from sim.schedule import FloatArray, IntArray
+from sim.schedule import FloatArray, IntArray, Round
 from sim.transfers import Loaded, load
 from topologies.errors import SimulationError
 
@@ -172,7 +174,7 @@ class FluidNetwork:
             self._result = run_ahead(job, self.capacity, loaded=loaded()) or self._run_folded(job)
             if self._result is None:
                 self._ahead = None
-                self.loop.inject(job, job.arrivals, self._account(job), loaded())
+                self.loop.inject(job, job.arrivals, self._account(job), self._together(job, loaded))
                 return self.loop.advance(until)
         end = int(self._result.reach.max())
         if end > until:
@@ -210,6 +212,26 @@ class FluidNetwork:
 
     def _loaded(self, job: Job) -> Iterator[Loaded]:
         return load(job.rounds(), job.router, job.nodes, self.capacity, job.costs)
+
+    def _together(self, job: Job, loaded: Remembered[Loaded]) -> Iterator[Loaded]:
+        """A job's rounds for the event loop, steps of a pipeline as one."""
+        first = next(job.rounds(), None)
+        # Of parts, and at some step all stages are busy.
+        if first is not None and first.parts is not None and any(one.repeat > 1 for one in job.rounds()):
+            return self._loaded_together(job)
+        return loaded()
+
+    def _loaded_together(self, job: Job) -> Iterator[Loaded]:
+        spans: deque[tuple[IntArray | None, tuple[int, int] | None]] = deque()
+
+        def rounds() -> Iterator[Round]:
+            for one, span, whole in together(job.rounds(), job.costs):
+                spans.append((span, whole))
+                yield one
+
+        for one in load(rounds(), job.router, job.nodes, self.capacity, job.costs):
+            span, whole = spans.popleft()
+            yield one if span is None else replace(one, span=span, whole=whole)
 
     def _account(self, job: Job) -> IntArray:
         return np.zeros((job.nodes.size, TIERS + len(self.fabric.tiers)), dtype=np.int64)

@@ -88,7 +88,7 @@ def fold(job: Job, capacity: FloatArray) -> Folded | None:
     small = replace(job, rounds=lambda: iter(()), nodes=job.nodes[leader], arrivals=job.arrivals[leader])
     adds = any(one.costs.reduce_ps.any() for one, _ in parts)
     lines = Lines(alphabet, parts, job.costs, adds)
-    return Folded(small, map(lines.loaded, alphabet.lines), alphabet.work, stands_for)
+    return Folded(small, lines.together(), alphabet.work, stands_for)
 
 
 def _alike(

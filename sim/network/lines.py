@@ -7,7 +7,7 @@ few stretches of all the transfers, one a lane: as many copies, not as many as p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from sim.clock import PS_PER_SECOND
 from sim.network.alphabet import Alphabet, Line
+from sim.network.stretches import stretches
 from sim.parts import arriving, put_together, refuse_ages
 from sim.routing.paths import Paths
 from sim.schedule import FloatArray, IntArray, Round
@@ -58,6 +59,21 @@ class Lines:
             self._bytes = np.concatenate([one.bytes for one in whole])
             self._kept = np.concatenate([parts[i][1] for i in self._order.tolist()])
             self._kept += np.repeat(self._whole_at[:-1], np.diff(self._all.at))
+
+    def together(self) -> Iterator[Loaded]:
+        """The rounds of all lines in order, steps of a pipeline as one where nobody adds or waits."""
+        if self._adds or self._waited or all(line.repeat == 1 for line in self._alphabet.lines):
+            yield from map(self.loaded, self._alphabet.lines)
+            return
+        lines = ((line, line.parts, line.repeat) for line in self._alphabet.lines)
+        for stretch in stretches(lines):
+            fullest = stretch.fullest()
+            if fullest is None:
+                yield from (self.loaded(line) for line, *_ in stretch.steps)
+            else:
+                line, whole = fullest
+                span = stretch.span(line.parts, [self._parts[i][0].round.src.size for i in line.parts])
+                yield replace(self.loaded(replace(line, repeat=stretch.repeat)), span=span, whole=whole)
 
     def loaded(self, line: Line) -> Loaded:
         """A round over the folded parts; trees live on in whom their transfers wait for."""

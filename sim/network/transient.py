@@ -231,7 +231,7 @@ class _Front:
         furthest = self.script.furthest + self.n
         if self.alive.any():
             furthest = max(furthest, int(self.ranks[self.alive, state.REPETITION].max()))
-        room = int(self.s.rounds[self.script.q, state.REPEAT]) - 2 - furthest
+        room = int(self.s.rounds[self.script.q, state.WHOLE_TO]) - 2 - furthest
         if self.script.period > 0:
             room = min(room, (until - self.script.end(self.n)) // self.script.period)
         return room

@@ -48,6 +48,7 @@ from sim.network.kernels.state import (
     REPETITION,
     ROUND,
     ROW,
+    SPANNED,
     SRC,
     START,
     STATUS,
@@ -190,7 +191,8 @@ def look_further(s: State, r: Int) -> None:
 @inlined
 def prepare(s: State, r: Int) -> None:
     """Rank r will soon be through with its round: ask for the rows of its next parts."""
-    if s.rounds[s.ranks[r, ROUND], REPEAT] == 1:
+    q = s.ranks[r, ROUND]
+    if s.rounds[q, REPEAT] == 1 or s.rounds[q, SPANNED]:
         fetch_parts(s, r, 4)
 
 

@@ -20,6 +20,7 @@ from sim.network.kernels.state import (
     DST,
     ENDED,
     FINISHED,
+    FROM,
     JOB,
     JOBS_DONE,
     LAG,
@@ -45,6 +46,7 @@ from sim.network.kernels.state import (
     RUNNING,
     SCRIPTED,
     SINGLY,
+    SPANNED,
     SPREAD,
     SRC,
     STALLED,
@@ -53,16 +55,28 @@ from sim.network.kernels.state import (
     START,
     STARTS,
     STATUS,
+    TO,
     UNKNOWN,
     UNSCRIPTED,
     WATCH,
     WATCHED,
+    WHOLE_FROM,
+    WHOLE_TO,
     Float,
     Int,
     State,
 )
 
-__all__ = ["advance", "hand_on", "part_done"]
+__all__ = ["advance", "hand_on", "part_done", "whole"]
+
+
+@inlined
+def whole(s: State, f: Int) -> bool:
+    """Whether transfer f, ready or under way, ends on a whole picosecond, as where rounds repeat."""
+    q = s.tags[f, ROUND_OF]
+    # Its sender is in its repetition until it ends.
+    repetition = s.ranks[s.tags[f, SRC], REPETITION] if s.rounds[q, SPANNED] else 0
+    return bool(s.rounds[q, WHOLE_FROM] <= repetition and repetition < s.rounds[q, WHOLE_TO])
 
 
 @inlined
@@ -82,7 +96,7 @@ def arrived(s: State, f: Int, critical: Int, lag: Float) -> None:
         s.transfers[f, STATUS] = PENDING
         s.transfers[f, CRITICAL] = critical
         s.transfers[f, START] = now + s.transfers[f, OVERHEAD] + s.transfers[f, LATENCY]
-        if s.rounds[s.tags[f, ROUND_OF], REPEAT] > 1:
+        if whole(s, f):
             s.flows[f, LAG] = 0.0
         s.counters[BUSY] += 1
         push(s, s.transfers[f, START], f, STARTS)
@@ -108,10 +122,40 @@ def hand_on(s: State, f: Int, reduced: bool) -> None:
 
 
 @inlined
+def stands(s: State, j: Int, repetition: Int) -> bool:
+    """Whether part j stands in this repetition of its round."""
+    return bool(s.spans[j, FROM] <= repetition and repetition < s.spans[j, TO])
+
+
+@lean
+def following_repetition(s: State, q: Int, at: Int, repetition: Int) -> Int:
+    """The first repetition of round q, from this one on, in which the rank whose parts ``at`` tells has one.
+
+    Not below `REPEAT` of the round where there is none.
+    """
+    if s.starts[at + 1] == s.starts[at]:
+        return s.rounds[q, REPEAT]
+    if not s.rounds[q, SPANNED]:
+        return repetition
+    found = s.rounds[q, REPEAT]
+    for j in range(s.starts[at], s.starts[at + 1]):
+        if repetition < s.spans[j, TO]:
+            found = min(found, max(repetition, s.spans[j, FROM]))
+    return found
+
+
+@inlined
 def arm(s: State, r: Int) -> None:
     """Rank r has reached its repetition: count it in on its parts, start what is ready."""
     at = s.rounds[s.ranks[r, ROUND], ROW] + s.ranks[r, NUMBER]
-    s.ranks[r, PENDING_PARTS] = s.starts[at + 1] - s.starts[at]
+    spanned = s.rounds[s.ranks[r, ROUND], SPANNED]
+    if spanned:
+        s.ranks[r, PENDING_PARTS] = 0
+        for j in range(s.starts[at], s.starts[at + 1]):
+            if stands(s, j, s.ranks[r, REPETITION]):
+                s.ranks[r, PENDING_PARTS] += 1
+    else:
+        s.ranks[r, PENDING_PARTS] = s.starts[at + 1] - s.starts[at]
     s.ranks[r, STANDING] = RUNNING
     if s.rounds[s.ranks[r, ROUND], WATCH] == r:
         s.counters[WATCHED] = r + 1
@@ -120,7 +164,8 @@ def arm(s: State, r: Int) -> None:
     if s.counters[SPREAD] == SINGLY:
         look_further(s, r)
     for j in range(s.starts[at], s.starts[at + 1]):
-        arrived(s, s.parts[j], r, s.lags[r, RANK_LAG])
+        if not spanned or stands(s, j, s.ranks[r, REPETITION]):
+            arrived(s, s.parts[j], r, s.lags[r, RANK_LAG])
 
 
 @lean
@@ -128,8 +173,8 @@ def advance(s: State, r: Int) -> None:
     """Rank r is through with its repetition: on to the next that has a part for it."""
     q = s.ranks[r, ROUND]
     at = s.rounds[q, ROW] + s.ranks[r, NUMBER]
-    s.ranks[r, REPETITION] += 1
-    while s.ranks[r, REPETITION] >= s.rounds[q, REPEAT] or s.starts[at + 1] == s.starts[at]:
+    s.ranks[r, REPETITION] = following_repetition(s, q, at, s.ranks[r, REPETITION] + 1)
+    while s.ranks[r, REPETITION] >= s.rounds[q, REPEAT]:
         following = s.rounds[q, NEXT]
         if following == UNKNOWN:
             s.ranks[r, ROUND] = q
@@ -149,7 +194,7 @@ def advance(s: State, r: Int) -> None:
         q = following
         at = s.rounds[q, ROW] + s.ranks[r, NUMBER]
         s.ranks[r, ROUND] = q
-        s.ranks[r, REPETITION] = 0
+        s.ranks[r, REPETITION] = following_repetition(s, q, at, 0)
     arm(s, r)
 
 

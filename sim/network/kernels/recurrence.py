@@ -40,7 +40,6 @@ from sim.network.kernels.state import (
     PENDING_PARTS,
     RATE,
     REMAINING,
-    REPEAT,
     REPETITION,
     ROUND,
     RUNNING,
@@ -49,11 +48,14 @@ from sim.network.kernels.state import (
     SAVED_ROUND,
     SCRIPTED,
     SHARE,
+    SPANNED,
     STANDING,
     START,
     STATUS,
     THROUGH,
     UNSCRIPTED,
+    WHOLE_FROM,
+    WHOLE_TO,
     WRITING,
     Int,
     State,
@@ -151,6 +153,8 @@ def same(s: State, watched: Int) -> bool:
     q = s.counters[SAVED_ROUND]
     first, base = s.rounds[q, FIRST_TRANSFER], s.rounds[q, BASE]
     span = s.counters[NOW] - s.counters[SAVED_AT]
+    if not all_in(s):
+        return False
     alive = 0
     for j in range(s.rounds[q, COUNT]):
         f = first + j
@@ -171,6 +175,21 @@ def same(s: State, watched: Int) -> bool:
 
 
 @lean
+def all_in(s: State) -> bool:
+    """Whether all ranks were in repetitions of all parts when the state was remembered.
+
+    Where parts have spans, those are as many rounds as others.
+    """
+    q = s.counters[SAVED_ROUND]
+    if not s.rounds[q, SPANNED]:
+        return True
+    for j in range(s.rounds[q, MEMBERS]):
+        if s.saved_ranks[j, ROUND] == q and s.saved_ranks[j, REPETITION] < s.rounds[q, WHOLE_FROM]:
+            return False
+    return True
+
+
+@lean
 def any_elsewhere(s: State, shift: Int) -> bool:
     """Whether some rank is `elsewhere`."""
     q = s.counters[SAVED_ROUND]
@@ -186,7 +205,7 @@ def few(s: State) -> bool:
     q = s.counters[SAVED_ROUND]
     span = s.counters[NOW] - s.counters[SAVED_AT]
     # Who waits for other transfers, or reduces, has causes that a script does not tell.
-    if s.row.shape[0] > 1 or s.fans.shape[0] > 1:
+    if s.row.shape[0] > 1 or s.fans.shape[0] > 1 or not all_in(s):
         return False
     alive, differ, most = 0, 0, s.rounds[q, COUNT] // s.counters[SHARE]
     for j in range(s.rounds[q, COUNT]):
@@ -211,7 +230,7 @@ def jump(s: State, watched: Int, until: Int) -> bool:
     for j in range(s.rounds[q, MEMBERS]):
         if s.ranks[base + j, ROUND] == q and s.ranks[base + j, STANDING] == RUNNING:
             most = max(most, s.ranks[base + j, REPETITION])
-    n = (s.rounds[q, REPEAT] - 1 - most) // period
+    n = (s.rounds[q, WHOLE_TO] - 1 - most) // period
     if span > 0:
         n = min(n, (until - s.counters[NOW]) // span)
     if n <= 0:
@@ -248,7 +267,7 @@ def jump(s: State, watched: Int, until: Int) -> bool:
 def be_patient(s: State, q: Int, repetition: Int) -> None:
     """No other front of round q for some repetitions."""
     s.counters[PATIENT_ROUND] = q
-    s.counters[PATIENCE] = repetition + repetition // 4 + 2
+    s.counters[PATIENCE] = repetition + (repetition - s.rounds[q, WHOLE_FROM]) // 4 + 2
 
 
 @lean
@@ -281,8 +300,10 @@ def look(s: State, watched: Int, until: Int) -> int:
     been remembered, each time an eighth later than the last.
     """
     q = s.ranks[watched, ROUND]
-    repetition = s.ranks[watched, REPETITION]
-    if repetition == 0:
+    repetition, first = s.ranks[watched, REPETITION], s.rounds[q, WHOLE_FROM]
+    if repetition < first or repetition >= s.rounds[q, WHOLE_TO]:
+        return NOTHING
+    if repetition == first:
         # Another round, perhaps in the place of one that has been forgotten.
         s.counters[SAVED_ROUND] = s.counters[PATIENT_ROUND] = -1
     saved = s.counters[SAVED_REPETITION]
@@ -294,7 +315,7 @@ def look(s: State, watched: Int, until: Int) -> int:
             s.counters[SAVED_ROUND] = -1
             if moved:
                 return MOVED
-        elif repetition == saved + 1 and repetition + WORTH < s.rounds[q, REPEAT]:
+        elif repetition == saved + 1 and repetition + WORTH < s.rounds[q, WHOLE_TO]:
             patient = s.counters[PATIENT_ROUND] == q and repetition < s.counters[PATIENCE]
             worth = s.rounds[q, COUNT] >= s.counters[ENOUGH] and not patient
             if (writing or worth) and few(s):
@@ -306,6 +327,6 @@ def look(s: State, watched: Int, until: Int) -> int:
         s.counters[SCRIPTED] = UNSCRIPTED
         be_patient(s, q, repetition)
     saved = s.counters[SAVED_REPETITION]
-    if s.counters[SAVED_ROUND] != q or repetition >= saved + 1 + saved // 8:
+    if s.counters[SAVED_ROUND] != q or repetition >= saved + 1 + (saved - first) // 8:
         save(s, watched)
     return NOTHING

@@ -68,8 +68,10 @@ FINISHED, ARRIVING, RUNNING, STALLED = range(4)
 # rounds: repetitions, transfer completions left, next round; the parts (transfer
 # slots) of rank number n are parts[starts[ROW + n] : starts[ROW + n + 1]]; first
 # transfer and how many, first rank slot of the job and how many, the rank whose
-# steps are watched for a recurring state (-1: none).
+# steps are watched for a recurring state (-1: none), whether its parts have spans; from which
+# repetition on what ends does so on whole picoseconds, and before which.
 REPEAT, LEFT, NEXT, ROW, FIRST_TRANSFER, COUNT, BASE, MEMBERS, WATCH = range(9)
+SPANNED, WHOLE_FROM, WHOLE_TO = range(9, 12)
 
 # NEXT: not loaded yet, or there is none.
 UNKNOWN, LAST = -1, -2
@@ -81,6 +83,10 @@ WHEN, BATCH = range(2)
 
 #: Instants that the calendar's table of recent ones holds, a power of two.
 RECENT = 256
+
+# spans: of each part of `parts`, where its round has spans: the first repetition it stands in, and
+# the one behind its last.
+FROM, TO = range(2)
 
 # fans: for transfers with an order or ends of their own, by slot: how many arrivals
 # make one ready (0: plain, its sender and its receiver do), its ends (rank slots) and
@@ -156,9 +162,10 @@ ARRAYS: dict[str, tuple[type[np.generic], int]] = {
     "lags": (np.float64, 8),
     "instant": (np.float64, LINEAR),
     "account": (np.int64, ACCOUNT),
-    "rounds": (np.int64, 9),
+    "rounds": (np.int64, 12),
     "starts": (np.int64, LINEAR),
     "parts": (np.int64, LINEAR),
+    "spans": (np.int32, 2),
     "calendar": (np.int64, LINEAR),
     "heap_when": (np.int64, LINEAR),
     "heap_batch": (np.int64, LINEAR),
@@ -222,6 +229,7 @@ class State(NamedTuple):
     rounds: IntArray
     starts: IntArray
     parts: IntArray
+    spans: npt.NDArray[np.int32]
     calendar: IntArray
     heap_when: IntArray
     heap_batch: IntArray
@@ -290,7 +298,7 @@ def new_state(capacity: FloatArray, columns: int) -> State:
     """An empty state for so many links; accounts have ``columns`` columns."""
     links = capacity.size
     rows = {
-        "instant": 1, "recent": RECENT, "counters": SHARE + 1, "row": 1, "fans": 1,
+        "instant": 1, "recent": RECENT, "counters": SHARE + 1, "row": 1, "fans": 1, "spans": 1,
         "lists": links, "touched": links,
     }  # fmt: skip
     arrays: dict[str, Any] = {}

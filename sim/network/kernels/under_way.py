@@ -22,7 +22,7 @@ from sim.network.kernels.maxmin import RATE_TOLERANCE, link_entries, unlink_entr
 from sim.network.kernels.moves import CAPPED, CONTENTION, TIERS
 from sim.network.kernels.moves import LATENCY as LATENCY_SPENT
 from sim.network.kernels.moves import OVERHEAD as OVERHEAD_SPENT
-from sim.network.kernels.ranks import hand_on, part_done
+from sim.network.kernels.ranks import hand_on, part_done, whole
 from sim.network.kernels.script import write_line
 from sim.network.kernels.state import (
     ACTIVE,
@@ -63,7 +63,6 @@ from sim.network.kernels.state import (
     REDUCE,
     REDUCING,
     REMAINING,
-    REPEAT,
     ROUND_OF,
     SCRIPTED,
     SINGLY,
@@ -258,7 +257,7 @@ def apply(s: State, members: Int) -> bool:
         span = max(0, math.ceil(exact - TICK))
         s.transfers[f, END] = now + span
         at_one_rate = lag == 0.0 and s.flows[f, REMAINING] == s.flows[f, PAYLOAD]
-        if at_one_rate or s.rounds[s.tags[f, ROUND_OF], REPEAT] > 1:
+        if at_one_rate or whole(s, f):
             s.flows[f, LAG] = 0.0
         else:
             s.flows[f, LAG] = span - exact
