@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 import numpy as np
 
@@ -311,12 +312,14 @@ class EventLoop:
 
     def _retire(self, running: _Running) -> None:
         """Free the rounds that nobody will look at again."""
+        mine = self.state.ranks[running.first : running.first + running.job.nodes.size]
+        running.arrived = running.arrived or bool((mine[:, state.STANDING] != state.ARRIVING).all())
         if not running.arrived:
-            mine = slice(running.first, running.first + running.job.nodes.size)
-            running.arrived = bool((self.state.ranks[mine, state.STANDING] != state.ARRIVING).all())
-            if not running.arrived:
-                return
-        for q in [q for q in running.live if q != running.last and self.state.rounds[q, state.LEFT] == 0]:
+            return
+        # A rank goes through all rounds, also those in which it has no part: what lies before
+        # the last rank may be full of transfers that are through, and is still its way.
+        held = set(np.unique(mine[:, state.ROUND]).tolist())
+        for q in list(takewhile(lambda q: q not in held, running.live)):
             self._free(running, q)
 
     def _free(self, running: _Running, q: int) -> None:

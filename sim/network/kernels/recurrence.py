@@ -19,6 +19,7 @@ from sim.compiled import inlined, lean
 from sim.network.kernels.state import (
     ACTIVE,
     ANCHOR,
+    ARRIVING,
     ANCHOR_LAG,
     ARRIVED,
     BASE,
@@ -176,15 +177,18 @@ def same(s: State, watched: Int) -> bool:
 
 @lean
 def all_in(s: State) -> bool:
-    """Whether all ranks were in repetitions of all parts when the state was remembered.
+    """Whether all ranks have come, and were in repetitions of all parts when the state was remembered.
 
-    Where parts have spans, those are as many rounds as others.
+    Who is yet to come does so at an instant of its own, which no state tells. Where parts have
+    spans, those are as many rounds as others.
     """
     q = s.counters[SAVED_ROUND]
-    if not s.rounds[q, SPANNED]:
-        return True
     for j in range(s.rounds[q, MEMBERS]):
-        if s.saved_ranks[j, ROUND] == q and s.saved_ranks[j, REPETITION] < s.rounds[q, WHOLE_FROM]:
+        if s.ranks[s.rounds[q, BASE] + j, STANDING] == ARRIVING:
+            return False
+        if s.rounds[q, SPANNED] and (
+            s.saved_ranks[j, ROUND] == q and s.saved_ranks[j, REPETITION] < s.rounds[q, WHOLE_FROM]
+        ):
             return False
     return True
 
