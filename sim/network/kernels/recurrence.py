@@ -19,9 +19,9 @@ from sim.compiled import inlined, lean
 from sim.network.kernels.state import (
     ACTIVE,
     ANCHOR,
-    ARRIVING,
     ANCHOR_LAG,
     ARRIVED,
+    ARRIVING,
     BASE,
     BUSY,
     COUNT,
