@@ -79,10 +79,11 @@ class Alphabet:
         """Number of the first transfer of each part, and how many there are in all."""
         return np.cumsum([0, *(part.src.size for part in self.parts)])
 
-    def largest(self) -> Alphabet:
-        """The alphabet of its largest part alone."""
-        part = max(self.parts, key=lambda part: part.src.size)
-        return Alphabet([part], [Line((0,), part.reduce, 1, part.label)], part.src.size)
+    def largest(self, count: int) -> Alphabet:
+        """The alphabet of its largest parts alone, one after the other."""
+        parts = sorted(self.parts, key=lambda part: -part.src.size)[:count]
+        lines = [Line((i,), part.reduce, 1, part.label) for i, part in enumerate(parts)]
+        return Alphabet(parts, lines, sum(part.src.size for part in parts))
 
     def patterns(self) -> IntArray:
         """Pattern of each transfer, shape (transfers,)."""

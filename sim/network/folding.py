@@ -35,8 +35,16 @@ __all__ = ["Folded", "fold"]
 #: Below so many (transfer, repetition) pairs a job is simulated sooner than it is folded.
 WORTHWHILE = 50_000
 
+#: To be folded each transfer has to be looked at, which takes as long as two or three events: a job in which
+#: they are done fewer times is tried up to so many a rank (what is found is kept with the fabric).
+REPEATED = 3
+FEW = 64
+
 #: Share of the (transfer, link) pairs that may be left where only links are alike.
-SHARE = 0.75
+SHARE = 0.5
+
+#: Parts that are looked at before all are.
+SAMPLE = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,11 +80,14 @@ def fold(job: Job, capacity: FloatArray) -> Folded | None:
     alphabet = Alphabet.of(job)
     if alphabet is None or alphabet.work < WORTHWHILE:
         return None
+    transfers = int(alphabet.starts[-1])
+    if alphabet.work < REPEATED * transfers and transfers > FEW * job.nodes.size:
+        return None
     narrowest = job.router.bundles.narrowest(capacity)[0]
-    # What is alike in the whole job is alike in its largest part: a look at that tells most of the others.
+    # What is alike in the whole job is alike in some of its parts: a look at these tells most of the others.
     planes = True
-    if len(alphabet.parts) > 1:
-        sample = alphabet.largest()
+    if len(alphabet.parts) > SAMPLE:
+        sample = alphabet.largest(SAMPLE)
         thinned = thin(sample.load(job, capacity), narrowest)
         planes = thinned.share <= SHARE
         if not planes and partition(job, sample, thinned.loaded, narrowest) is None:

@@ -14,6 +14,7 @@ import sim
 import topologies
 from sim.libraries import library
 from sim.network import folding
+from sim.network.alphabet import Alphabet
 from sim.network.folding import fold
 
 folded_by: list[int] = []
@@ -144,6 +145,24 @@ def test_what_is_not_alike_is_not_folded(why: str, most: int) -> None:
         options["channels"] = 7
     assert_same(graph, 2.0**24, algorithm="double_binary_tree", pipeline=4, library="ideal", **options)
     assert folded_by[0] <= most
+
+
+@pytest.mark.parametrize(("chips", "looked_at"), [(32, True), (72, False)])
+def test_who_does_each_of_many_once_is_sooner_simulated(
+    chips: int, looked_at: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An all-to-all of many ranks is not even loaded to be folded; one of few is."""
+    loaded: list[int] = []
+
+    def watched(self: Alphabet, *arguments: Any) -> Any:
+        loaded.append(int(self.starts[-1]))
+        return load(self, *arguments)
+
+    load = Alphabet.load
+    monkeypatch.setattr(Alphabet, "load", watched)
+    graph = topologies.leaf_spine(chips, per_leaf=8, oversubscription=4, bandwidth=50e9, latency=1e-6)
+    sim.all_to_all(graph, 2.0**20, algorithm="pairwise", library="ideal")
+    assert bool(loaded) == looked_at and len(folded_by) == 1
 
 
 def test_somebody_interferes() -> None:
