@@ -22,6 +22,9 @@ __all__ = ["Stretch", "separate", "stretches", "together"]
 
 Step = TypeVar("Step")
 
+#: Repetitions of a stretch at most: the event loop keeps spans in 32 bits.
+MOST = 2**31 - 1
+
 #: Bytes of which it is asked whether a receiver takes time to add them.
 MUCH = 1e12
 
@@ -71,12 +74,13 @@ class Stretch(Generic[Step]):
     def fullest(self) -> tuple[Step, tuple[int, int]] | None:
         """The step with all parts, from which repetition on it is done, and before which.
 
-        None where no step has all, where it is the only one, or where another one is done more than once.
+        None where no step has all, where it is the only one, where another one is done more than once,
+        or where the repetitions are more than `MOST`.
         """
         first, others = 0, len(self.steps) - 1
         for step, count, repeat in self.steps:
             if count == len(self.at):
-                fits = others > 0 and repeat > 1 and self.repeat - repeat == others
+                fits = others > 0 and repeat > 1 and self.repeat - repeat == others and self.repeat <= MOST
                 return (step, (first, first + repeat)) if fits else None
             first += repeat
         return None

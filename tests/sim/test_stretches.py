@@ -190,3 +190,19 @@ def test_somebody_interferes_with_steps_taken_together(seed: int, at: float, fac
     assert_same(
         Situation(graph, "ideal", jobs[seed % 2 :], (Fault(alone * at, tail, head, factor, alone / 10),))
     )
+
+
+@pytest.mark.parametrize("pieces", [2**31 - 11, 2**31 - 10, 2**33])
+def test_more_repetitions_than_spans_can_tell_are_taken_step_by_step(spans: list[int], pieces: int) -> None:
+    """Twelve chips are eleven stages; each piece of a byte takes what it does in a short pipeline."""
+    graph = fabric("leaf_spine", 0)
+    chips = list(topologies.chips(graph))
+    chips = [chips[i] for i in np.random.default_rng(0).permutation(len(chips))]
+    options: Any = {"algorithm": "chain", "library": "ideal", "ranks": chips}
+    ends = []
+    for count in (200, 300, pieces):
+        one = sim.broadcast(graph, float(count), pipeline=count, **options)
+        ends.append(one.finished.at_ps)
+        assert one.cost.transfers == 11 * count
+    assert (ends[2] - ends[1]) * 100 == (ends[1] - ends[0]) * (pieces - 300)
+    assert spans == [210, 310, *([2**31 - 1] if pieces == 2**31 - 11 else [])]
