@@ -132,6 +132,8 @@ class EventLoop:
         self.state.account[mine] = account
         self.state.jobs[number] = p, 0, 0
         if not self.jobs:
+            # Records out of date of those who were here last would take time back.
+            calendar.clear(self.state)
             self.state.counters[state.NOW] = int(reach.min())
             self.state.instant[0] = state.NEVER
         self.jobs[number] = running

@@ -171,3 +171,21 @@ def test_a_pipeline_of_ties_is_jumped_over() -> None:
     assert fast.finished.at_ps == whole.finished.at_ps
     assert sum(fast.finished.account) == sum(whole.finished.account) == fast.finished.at_ps
     np.testing.assert_allclose(fast.carried, whole.carried, rtol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_job_interrupted_long_after_another_one(seed: int) -> None:
+    """The first job's transfers share links, so that ends foretold outlast it in the calendar; the second one
+    runs ahead, and comes to the event loop in the middle, where none of the first may be taken for its own.
+    """
+    rng = np.random.default_rng(seed)
+    graph = topologies.leaf_spine(8, per_leaf=4, oversubscription=4, bandwidth=50e9, latency=0.0)
+    for _, _, attributes in graph.edges(data=True):
+        attributes["bandwidth"] *= rng.uniform(0.9, 1.1)
+    chips = tuple(topologies.chips(graph))
+    jobs = (
+        Job(0.0, "all_reduce", "recursive_doubling", chips, 2.0**20),
+        Job(0.01, "all_reduce", "ring", (chips[0], chips[4]), 2.0**24),
+    )
+    tail, head = next(iter(graph.edges(chips[0])))[:2]
+    assert_same(Situation(graph, "ideal", jobs, (Fault(0.0101, tail, head, 0.5, 1e-4),)))
