@@ -38,7 +38,8 @@ from sim.clock import FOREVER
 from sim.network.kernels import events, recurrence, state, strangers
 from sim.network.kernels.state import State
 from sim.network.script import Flags, Script, delay
-from sim.schedule import IntArray
+from sim.schedule import FloatArray, IntArray
+from sim.transfers import duration_ps
 from topologies import memory
 
 __all__ = ["follow", "forget", "prepare", "write"]
@@ -141,6 +142,8 @@ class _Front:
         self.through = int(s.counters[state.THROUGH])
         parts = np.diff(s.starts[int(row[state.ROW]) : int(row[state.ROW]) + one.members + 1])
         self.parted = np.flatnonzero(parts > 0)
+        weight = s.weights[entry : entry + passages.shape[0], state.WEIGHT]
+        self.pace = self._pace(s.links[self.link, state.CAPACITY] / weight)
         self.differ = np.zeros(one.count, dtype=bool)
         self.live, self.near = np.zeros(one.count, dtype=bool), np.zeros(0, dtype=np.int64)
         self.alive = self.tracked = np.zeros(one.members, dtype=bool)
@@ -155,7 +158,9 @@ class _Front:
         seen = self._remember()
         if not self.core.any():
             self.n = self._room(until)
-        while MOST * np.count_nonzero(self.live) <= self.script.count and self._room(until) > 0:
+        while (
+            MOST * np.count_nonzero(self.live) <= self.script.count and self._room(until) > 0 and self._stay()
+        ):
             begin = self._remember()
             joining = self._window()
             if joining is None or joining.any():
@@ -234,7 +239,30 @@ class _Front:
         room = int(self.s.rounds[self.script.q, state.WHOLE_TO]) - 2 - furthest
         if self.script.period > 0:
             room = min(room, (until - self.script.end(self.n)) // self.script.period)
-        return room
+        # Somebody may be further already.
+        return max(room, 0)
+
+    def _pace(self, room: FloatArray) -> IntArray:
+        """Repetitions of each rank in a window, at most: none is shorter than its longest transfer alone.
+
+        ``room`` is bytes/s of each link for who passes it.
+        """
+        flows = self.transfers.view(np.float64)
+        rate = flows[:, state.CAP].copy()
+        np.minimum.at(rate, self.owner, room)
+        rate[rate <= 0] = np.inf
+        alone = duration_ps(flows[:, state.PAYLOAD], rate)
+        alone += self.transfers[:, state.OVERHEAD] + self.transfers[:, state.LATENCY]
+        shortest = np.ones(self.script.members, dtype=np.int64)
+        for end in (self.src, self.dst):
+            np.maximum.at(shortest, end, alone)
+        return -(-self.script.period // shortest)
+
+    def _stay(self) -> bool:
+        """Whether all who are simulated stay in the round for another window, however fast they are."""
+        mine = self.tracked & (self.ranks[:, state.ROUND] == self.script.q)
+        furthest = self.ranks[mine, state.REPETITION] + self.pace[mine]
+        return bool((furthest < self.s.rounds[self.script.q, state.WHOLE_TO]).all())
 
     def _window(self) -> Flags | None:
         """Simulate a window: the ranks that have to be live, too, or None if something else came up."""

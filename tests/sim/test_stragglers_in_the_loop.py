@@ -73,3 +73,25 @@ def test_who_has_yet_to_come_is_not_jumped_past(late_us: int) -> None:
     (may, jumped), (whole, none) = (ends(late_us * 10**6, 60, on) for on in (True, False))
     assert may == whole and none == 0
     assert jumped > 0
+
+
+def test_who_is_faster_leaves_the_round_that_others_repeat() -> None:
+    """Of 300 pairs 30 have a tenth to move, and are through when the others are not: then they wait for these.
+
+    A front of the thirty, who make ten repetitions while the others make one, must end before they leave.
+    """
+    graph = topologies.switch(600, bandwidth=50e9, latency=0.0)
+    fabric = sim.compile_fabric(graph)
+    nodes = np.array([fabric.nodes.index(chip) for chip in topologies.chips(graph)], dtype=np.int64)
+    src, dst = np.arange(0, 600, 2), np.arange(1, 600, 2)
+    size = np.where(np.arange(300) >= 270, 1e5, 1e6)
+    rounds = [Round(src, dst, size, repeat=39), Round(src, np.roll(dst, 20), size)]
+    ends = []
+    for forward in (True, False):
+        job = Job("job", lambda: iter(rounds), nodes, 0 * nodes, Router(fabric), Free())
+        loop = EventLoop(fabric, fabric.bandwidth, forward)
+        later = load(job.rounds(), job.router, nodes, fabric.bandwidth, job.costs)
+        loop.inject(job, 0 * nodes, np.zeros((600, TIERS + len(fabric.tiers)), dtype=np.int64), later)
+        ends.append([finished.at_ps for finished in loop.advance(FOREVER)])
+    # Forty times the 20 us of a megabyte at 50 GB/s.
+    assert ends == [[800_000_000], [800_000_000]]
