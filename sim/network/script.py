@@ -51,6 +51,10 @@ class Script:
         self.here = (self.ranks[:, state.ROUND] == self.q) & (self.ranks[:, state.STANDING] == state.RUNNING)
         self.expected = s.came[ranks, state.CAME_AT].copy()
         self.furthest = int(self.ranks[self.here, state.REPETITION].max(initial=0))
+        # Of links that limit alike, and causes that came at once, those noted now: the others may no longer
+        # be any, where somebody has done otherwise in this period.
+        for noted in (state.LIMIT, state.CRITICAL):
+            s.saved_transfers[: self.count, noted] = self.transfers[:, noted]
         self._often = self.transfers[:, state.DONE] - s.saved_transfers[: self.count, state.DONE]
         # Accounts before the period, and by how much each grew in it.
         self._was, self._grown = s.saved_account[: self.members].reshape(self.members, 2, -1).swapaxes(0, 1)

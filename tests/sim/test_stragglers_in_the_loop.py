@@ -76,7 +76,7 @@ def test_who_has_yet_to_come_is_not_jumped_past(late_us: int) -> None:
 
 
 def test_who_is_faster_leaves_the_round_that_others_repeat() -> None:
-    """Of 300 pairs 30 have a tenth to move, and are through when the others are not: then they wait for these.
+    """Of 300 pairs 30 have a tenth to move, and are through when the others are not: then they wait.
 
     A front of the thirty, who make ten repetitions while the others make one, must end before they leave.
     """

@@ -17,7 +17,14 @@ from hypothesis import strategies as st
 
 import sim
 import topologies
+from sim.clock import FOREVER
+from sim.network import job as jobs
 from sim.network import transient
+from sim.network.event_loop import EventLoop
+from sim.network.kernels.moves import TIERS
+from sim.routing import Router
+from sim.schedule import Round
+from sim.transfers import Free, load
 from tests.sim.strategies import Fault, Job, Situation
 from tests.sim.test_equality import simulate
 
@@ -145,3 +152,41 @@ def test_a_few_are_followed_instead_of_many(monkeypatch: pytest.MonkeyPatch, wit
     assert followed.finished.at_ps == whole.finished.at_ps
     assert followed.cost.transfers == whole.cost.transfers
     assert followed.cost.events < 0.8 * whole.cost.events
+
+
+def test_a_limit_of_the_script_is_one_that_still_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of links that limit a transfer alike one is noted; whoever filled it may have left since.
+
+    Chips 1 and 2 make ten repetitions while the others make one, on the link between the switches, and
+    leave. A transfer of the script that went back to that link as its limit would keep its rate for ever.
+    """
+    monkeypatch.setattr(transient, "ENOUGH", 1)
+    monkeypatch.setattr(transient, "SHARE", 2)
+    graph = nx.Graph()
+    graph.add_nodes_from(["left", "right"], kind="switch")
+    graph.add_edge("left", "right", bandwidth=50e9, latency=0.0)
+    for chip in range(6):
+        graph.add_node(chip, kind="chip")
+        graph.add_edge(chip, "right" if chip % 2 else "left", bandwidth=50e9, latency=0.0)
+    steps = [
+        ("5>4 2>1 0>3", "", 1),
+        ("5>4 2>1 0>3", "3>4 1>5 2>0", 1),
+        ("", "4>5 3>0", 1),
+        ("0>4 3>5 2>1", "4>5 3>0", 1),
+        ("0>4 3>5 2>1", "4>5 3>0 0>5", 38),
+    ]
+    rounds = []
+    for small, large, repeat in steps:
+        ends = np.array([pair.split(">") for pair in f"{large} {small}".split()], dtype=np.int64)
+        size = np.where(np.arange(len(ends)) < len(large.split()), 1e6, 1e5)
+        rounds.append(Round(ends[:, 0].copy(), ends[:, 1].copy(), size, repeat=repeat))
+    found = []
+    for forward in (True, False):
+        fabric = sim.compile_fabric(graph)
+        nodes = np.array([fabric.nodes.index(chip) for chip in range(6)], dtype=np.int64)
+        loop = EventLoop(fabric, fabric.bandwidth, forward)
+        job = jobs.Job("job", lambda: iter(rounds), nodes, 0 * nodes, Router(fabric), Free())
+        later = load(job.rounds(), job.router, nodes, fabric.bandwidth, job.costs)
+        loop.inject(job, 0 * nodes, np.zeros((6, TIERS + len(fabric.tiers)), dtype=np.int64), later)
+        found += [one.at_ps for one in loop.advance(FOREVER)]
+    assert found == [1_734_000_000, 1_734_000_000]
