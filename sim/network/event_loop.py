@@ -58,7 +58,6 @@ class _Running:
     later: Iterator[Loaded]
     last: int = -1
     complete: bool = False
-    arrived: bool = False
     live: dict[int, _Round] = field(default_factory=dict)
 
 
@@ -315,9 +314,6 @@ class EventLoop:
     def _retire(self, running: _Running) -> None:
         """Free the rounds that nobody will look at again."""
         mine = self.state.ranks[running.first : running.first + running.job.nodes.size]
-        running.arrived = running.arrived or bool((mine[:, state.STANDING] != state.ARRIVING).all())
-        if not running.arrived:
-            return
         # A rank goes through all rounds, also those in which it has no part: what lies before
         # the last rank may be full of transfers that are through, and is still its way.
         held = set(np.unique(mine[:, state.ROUND]).tolist())
@@ -325,6 +321,10 @@ class EventLoop:
             self._free(running, q)
 
     def _free(self, running: _Running, q: int) -> None:
+        if int(self.state.counters[state.SAVED_ROUND]) == q:
+            transient.forget(self.state)  # another round will take its place
+        if int(self.state.counters[state.PATIENT_ROUND]) == q:
+            self.state.counters[state.PATIENT_ROUND] = -1
         one = running.live.pop(q)
         m, p = one.loaded.round.src.size, running.job.nodes.size
         paths = one.loaded.paths
