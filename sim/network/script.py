@@ -73,11 +73,14 @@ class Script:
         self.transfers[which] = rows
 
     def place_ranks(self, which: Flags, n: int) -> None:
-        """Give ranks the state that they have at the end of the n-th window by the script."""
+        """Give ranks the state that they have at the end of the n-th window by the script.
+
+        Who was not in the round stays as it was when the period ended, wherever it went within it.
+        """
+        which = which & self.here
         rows = self.state.saved_ranks[: self.members][which]
-        later = self.here[which] * (n + 1)
-        rows[:, state.REPETITION] += later
-        rows[:, state.PART_AT] += later * self.period
+        rows[:, state.REPETITION] += n + 1
+        rows[:, state.PART_AT] += (n + 1) * self.period
         self.ranks[which] = rows
         self.account[which] = self._was[which] + (n + 1) * self._grown[which]
 

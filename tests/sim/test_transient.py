@@ -7,6 +7,7 @@ that certificates break, windows begin anew and fronts are given up.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import networkx as nx
@@ -22,8 +23,9 @@ from sim.network import job as jobs
 from sim.network import transient
 from sim.network.event_loop import EventLoop
 from sim.network.kernels.moves import TIERS
+from sim.network.stretches import together
 from sim.routing import Router
-from sim.schedule import Round
+from sim.schedule import Assembled, Round
 from sim.transfers import Free, load
 from tests.sim.strategies import Fault, Job, Situation
 from tests.sim.test_equality import simulate
@@ -190,3 +192,42 @@ def test_a_limit_of_the_script_is_one_that_still_holds(monkeypatch: pytest.Monke
         loop.inject(job, 0 * nodes, np.zeros((6, TIERS + len(fabric.tiers)), dtype=np.int64), later)
         found += [one.at_ps for one in loop.advance(FOREVER)]
     assert found == [1_734_000_000, 1_734_000_000]
+
+
+def test_who_is_not_in_the_round_stays_where_it_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chip 1 goes on to the last round while a script is written, and stands there at its end.
+
+    Taken back to where it stood when the script was begun, it would have another account, and may
+    never come to its last transfer.
+    """
+    monkeypatch.setattr(transient, "ENOUGH", 1)
+    monkeypatch.setattr(transient, "SHARE", 2)
+    graph = topologies.switch(8, bandwidth=50e9, latency=0.0)
+    for chip, bandwidth in {1: 25e9, 3: 25e9, 4: 25e9, 6: 42e9}.items():
+        for link in graph[chip].values():
+            link["bandwidth"] = bandwidth
+    fabric = sim.compile_fabric(graph)
+    first, second, third, last = (
+        Round(np.array(src), np.array(dst), np.array(size))
+        for src, dst, size in (
+            ([5], [7], [1e5]), ([6], [2], [1e5]), ([7], [3], [1e6]), ([6, 4], [1, 3], [1e5, 1e5])
+        )
+    )  # fmt: skip
+    steps = [Assembled.of((first,), 1), Assembled.of((first, second, third), 38), last]
+    nodes = np.array([fabric.nodes.index(chip) for chip in range(8)], dtype=np.int64)
+    arrivals = np.array([0, 0, 0, 0, 0, 0, 500_000_001, 100_000_001], dtype=np.int64)
+    job = jobs.Job("job", lambda: iter(steps), nodes, arrivals, Router(fabric), Free())
+    found = []
+    for forward in (True, False):
+        rounds, spans, whole = zip(*together(job.rounds(), job.costs), strict=True)
+        assert spans[0] is not None
+        each = load(iter(rounds), job.router, nodes, fabric.bandwidth, job.costs)
+        later = (
+            one if span is None else replace(one, span=span, whole=full)
+            for one, span, full in zip(each, spans, whole, strict=True)
+        )
+        loop = EventLoop(fabric, fabric.bandwidth, forward)
+        loop.inject(job, arrivals, np.zeros((8, TIERS + len(fabric.tiers)), dtype=np.int64), later)
+        found += [(one.at_ps, int(one.account.sum())) for one in loop.advance(FOREVER)]
+        assert forward == bool(loop.cost.jumped)
+    assert len(found) == 2 and found[0] == found[1] and found[0][0] == found[0][1] + 100_000_001
