@@ -95,13 +95,13 @@ def partition(
     """
     graph = _Graph.of(job, alphabet, loaded, capacity)
     # Messages of several sizes on one fabric often differ in nothing that matters here.
-    known, told = job.router.fabric.notes.setdefault("partitions", {}), graph.digest()
-    assert isinstance(known, dict)
+    known: dict[bytes, Colours | None] = job.router.fabric.notes.setdefault("partitions", {})
+    told = graph.digest()
     if told not in known:
         known[told] = _coarsest(graph)
         if len(known) > KNOWN:
             del known[next(iter(known))]
-    colours: Colours | None = known[told]
+    colours = known[told]
     if colours is None:
         return None
     return Partition(*colours, graph.start, graph.passed, graph.weight)
@@ -200,7 +200,7 @@ class _Graph:
     def split_transfers(self, transfers: IntArray, ranks: IntArray, links: IntArray) -> IntArray:
         total: Hashes = np.zeros(transfers.size, dtype=np.uint64)
         refine.add_hashes(self.owner, ranks, self.end, self.role, 3, total)
-        refine.add_path_hashes(self.start, self.passed, links, self.kind, 4, total)
+        refine.add_hashes(self.by, links, self.passed, self.kind, 4, total)
         return told_apart(transfers, total)
 
     def equitable(self, ranks: IntArray, transfers: IntArray, links: IntArray) -> bool:

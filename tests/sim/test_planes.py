@@ -174,7 +174,7 @@ def test_planes_alone_are_folded(only_links: list[float], monkeypatch: pytest.Mo
     assert ranks == [96] and only_links[-1] < 0.5
 
 
-def test_a_path_keeps_what_it_is_told_of(only_links: list[float]) -> None:
+def test_a_path_keeps_what_it_is_told_of() -> None:
     """Latency and the outside of a path are those of all its links, also of those that are gone."""
     one = loaded_of([[(0, 1.0), (1, 1.0)]])
     one = replace(one, paths=replace(one.paths, latency_ps=np.array([7]), outside=np.array([True])))

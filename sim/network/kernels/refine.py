@@ -18,7 +18,6 @@ from sim.numbering import mixed
 __all__ = [
     "add_hashes",
     "add_passages",
-    "add_path_hashes",
     "by_index",
     "first_unlike",
     "kept_passages",
@@ -34,17 +33,6 @@ def add_hashes(index: Array, colour: Array, of: Array, kind: Array, salt: Any, t
     for e in range(index.size):
         told = mixed(np.uint64(colour[of[e]]) ^ (np.uint64(salt) << np.uint64(56)))
         total[index[e]] += mixed(told ^ np.uint64(kind[e]))
-
-
-@compiled
-def add_path_hashes(start: Array, link: Array, colour: Array, kind: Array, salt: Any, total: Array) -> None:
-    """Add to ``total[f]`` the hashes of the colours of links start[f] to start[f + 1] - 1, for each f."""
-    for f in range(start.size - 1):
-        here = np.uint64(0)
-        for e in range(start[f], start[f + 1]):
-            told = mixed(np.uint64(colour[link[e]]) ^ (np.uint64(salt) << np.uint64(56)))
-            here += mixed(told ^ np.uint64(kind[e]))
-        total[f] += here
 
 
 @compiled
